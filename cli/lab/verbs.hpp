@@ -1,0 +1,10 @@
+// All verbs, in the order of `lab --help`.
+#pragma once
+
+#include "cli/lab/verb.hpp"
+
+namespace lab::cli {
+
+void add_version(CLI::App& app, Globals& globals);
+
+}  // namespace lab::cli
