@@ -1,0 +1,110 @@
+// SSH and SFTP to a lab's machines, over libssh2. Host keys are pinned: one that is not in the
+// target is an error, never a question. Every call has a deadline. Calls block: use them from
+// worker threads. One session, with the shells opened on it, is used by one thread at a time; open
+// a session more for what runs beside.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace lab::provision {
+
+struct SshTarget {
+  std::string name;  // the machine, for messages
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 22;
+  std::string user = "root";
+  std::string private_key;  // OpenSSH PEM text
+  std::string public_key;   // "ssh-ed25519 BASE64"
+  std::string host_key;     // "ssh-ed25519 BASE64": the one that we accept
+};
+
+struct SshCommand {
+  std::string command;  // for the user's shell
+  std::string input;    // fed to standard input, which is then closed
+  std::chrono::milliseconds timeout{60'000};
+  bool pty = false;  // standard error then comes with standard output
+  // Called with each piece as it comes; `is_error` tells standard error. What it sees is kept in
+  // the result as well.
+  std::function<void(std::string_view bytes, bool is_error)> on_output;
+};
+
+struct SshResult {
+  int status = 0;  // 128 + n when a signal killed it and its number is known, 255 otherwise
+  std::string output;
+  std::string errors;
+};
+
+// A running program with its standard streams: an interactive shell, or any command.
+class SshShell {
+ public:
+  SshShell(SshShell&&) noexcept;
+  SshShell& operator=(SshShell&&) noexcept;
+  ~SshShell();
+
+  // All of it, within the timeout.
+  [[nodiscard]] Result<void> write(std::string_view bytes, std::chrono::milliseconds timeout);
+  // Whatever has come (standard error included), waiting for the first byte: empty at the program's
+  // end, Code::deadline_exceeded when nothing came in time.
+  [[nodiscard]] Result<std::string> read_some(std::chrono::milliseconds timeout);
+  [[nodiscard]] Result<void> send_eof();
+  [[nodiscard]] Result<void> resize(int columns, int rows);  // with a pty
+  // The program's exit status, after its end was read; -1 when the server told none.
+  [[nodiscard]] int exit_status();
+
+ private:
+  friend class SshSession;
+  struct Impl;
+  explicit SshShell(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+struct SshShellOptions {
+  std::string command;  // empty: the user's login shell
+  bool pty = true;
+  std::string terminal = "xterm";
+  int columns = 80;
+  int rows = 24;
+};
+
+class SshSession {
+ public:
+  // Code::unavailable while nothing answers (a machine that boots), Code::unauthorized for a host
+  // key that is not the pinned one or a refused user key.
+  [[nodiscard]] static Result<SshSession> connect(const SshTarget& target,
+                                                  std::chrono::milliseconds timeout);
+  SshSession(SshSession&&) noexcept;
+  SshSession& operator=(SshSession&&) noexcept;
+  ~SshSession();
+
+  // Runs to the end, whatever the status. The error of a timeout holds the last output.
+  [[nodiscard]] Result<SshResult> exec(const SshCommand& command);
+  // As exec, and a status other than 0 is an error with the command, the status and the last lines.
+  [[nodiscard]] Result<std::string> exec_checked(const SshCommand& command);
+
+  [[nodiscard]] Result<SshShell> open_shell(const SshShellOptions& options);
+
+  // SFTP. put replaces the file whole: it writes beside it and renames.
+  [[nodiscard]] Result<void> put(std::string_view content, const std::string& remote_path, int mode,
+                                 std::chrono::milliseconds timeout);
+  [[nodiscard]] Result<std::string> get(const std::string& remote_path,
+                                        std::chrono::milliseconds timeout,
+                                        std::size_t bytes_max = std::size_t{256} << 20);
+
+  [[nodiscard]] const SshTarget& target() const;
+
+  struct Impl;
+
+ private:
+  explicit SshSession(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace lab::provision
