@@ -1,0 +1,79 @@
+// What a lab machine is, whichever provider makes it real: its name, its size, its two NICs, the
+// image it boots and the things that are its own (host name, keys, address).
+#pragma once
+
+#include <sys/types.h>
+
+#include <compare>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "vm/image.hpp"
+
+namespace lab::vm {
+
+// Names a machine of a lab among all machines of this user. Providers touch nothing else.
+struct MachineId {
+  std::string lab_id;  // "NAME-6HEX", see the lab's state folder
+  std::string name;    // as in the labfile: "vm1"
+  auto operator<=>(const MachineId&) const = default;
+};
+
+enum class MachineState : std::uint8_t {
+  absent,   // the provider does not know it
+  off,      // defined and not running: never started, powered off, or stopped
+  running,  // also while it boots or shuts down
+  paused,
+  crashed,  // was running, and its emulator or guest died; start() works
+};
+
+[[nodiscard]] std::string_view to_string(MachineState state);
+
+// A file that the guest has before its first process starts (again at every boot: the seed wins
+// over changes made in the guest).
+struct SeedFile {
+  std::string path;  // absolute, in the guest
+  std::string content;
+  mode_t mode = 0644;  // owner is root
+};
+
+// What makes a machine itself. A recipe image gets it as files through its initrd, a cloud image
+// through a NoCloud seed.
+struct Identity {
+  std::string hostname;
+  std::string lab_address;       // with prefix length: "192.168.50.4/24"; empty: the NIC stays down
+  std::string ssh_host_key;      // OpenSSH private key, ed25519
+  std::string ssh_host_key_pub;  // its "ssh-ed25519 AAAA..." line
+  std::vector<std::string> authorized_keys;                // of root
+  std::vector<std::pair<std::string, std::string>> hosts;  // (address, name) for /etc/hosts
+};
+
+// The NIC on the lab's switch: Ethernet frames in UDP datagrams on 127.0.0.1. QEMU binds nic_port
+// and sends to switch_port.
+struct LabNic {
+  std::string mac;  // "52:54:00:12:34:56"; the guest calls the NIC `lab0`
+  std::uint16_t switch_port = 0;
+  std::uint16_t nic_port = 0;
+};
+
+struct MachineSpec {
+  MachineId id;
+  std::filesystem::path
+      directory;  // the machine's own folder: disk, seed, console. Made if missing
+  std::uint64_t memory_mib = 768;
+  unsigned cpus = 1;
+  std::uint64_t disk_mib = 8192;  // what the guest sees; the overlay file grows as it is written
+  GuestImage image;
+  Identity identity;
+  std::vector<SeedFile> seed_files;  // beyond the identity's
+  LabNic lab_nic;
+  // 127.0.0.1:ssh_port on the host reaches port 22 of the guest through the management NIC `mgmt0`
+  // (QEMU user networking: guest 10.0.2.15, host's loopback 10.0.2.2, name server 10.0.2.3).
+  std::uint16_t ssh_port = 0;
+};
+
+}  // namespace lab::vm

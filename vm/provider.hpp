@@ -1,0 +1,69 @@
+// The seam between a lab and what makes its machines real. All operations are idempotent, so that
+// an interrupted command can be repeated, and touch only machines that carry the lab's ownership
+// mark: a machine of the same name that somebody else made is Code::conflict, never changed.
+// Operations on different machines may run at the same time.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "vm/machine.hpp"
+
+namespace lab::vm {
+
+struct MachineInfo {
+  MachineId id;
+  MachineState state = MachineState::absent;
+  std::filesystem::path directory;  // of its spec
+  std::uint16_t ssh_port = 0;       // of its spec
+};
+
+class Provider {
+ public:
+  virtual ~Provider() = default;
+
+  // What a person should know about this host, each said once by the caller:
+  // "/dev/kvm cannot be used (...): machines are emulated, which is about ten times slower".
+  [[nodiscard]] virtual std::vector<std::string> notices() const = 0;
+
+  // Makes the machine's disk and seed and tells the hypervisor. A machine that is defined already
+  // keeps its disk and takes over the rest of the spec: at once when it is off, at its next start
+  // when it runs.
+  [[nodiscard]] virtual boost::asio::awaitable<Result<void>> define(MachineSpec spec) = 0;
+
+  // Returns when the emulator runs; the guest then still has to boot. A running machine stays as
+  // it is, a paused one goes on. The console file begins anew.
+  [[nodiscard]] virtual boost::asio::awaitable<Result<void>> start(MachineId id) = 0;
+
+  // Power button, and after `grace` the plug. A grace of zero pulls the plug at once.
+  [[nodiscard]] virtual boost::asio::awaitable<Result<void>> stop(
+      MachineId id, std::chrono::milliseconds grace) = 0;
+
+  // Plug, definition, disk, seed and console; absent is fine. The machine's folder is removed.
+  [[nodiscard]] virtual boost::asio::awaitable<Result<void>> destroy(MachineId id) = 0;
+
+  [[nodiscard]] virtual boost::asio::awaitable<Result<MachineState>> state(MachineId id) = 0;
+
+  // Every machine of the lab that the provider knows, by name; of all labs of this user when
+  // `lab_id` is empty.
+  [[nodiscard]] virtual boost::asio::awaitable<Result<std::vector<MachineInfo>>> list(
+      std::string lab_id) = 0;
+};
+
+// Where the serial console of a machine goes, from the start of its kernel.
+[[nodiscard]] std::filesystem::path console_path(const std::filesystem::path& machine_directory);
+
+// The last `lines` lines of it, without terminal control sequences; says so when there is nothing.
+[[nodiscard]] std::string console_tail(const std::filesystem::path& machine_directory,
+                                       std::size_t lines = 15);
+
+// libvirt's C API. Connects at the first operation; "qemu:///session" starts its own daemon and
+// needs no root. Code::unavailable when libvirt cannot be reached.
+[[nodiscard]] std::unique_ptr<Provider> make_libvirt_provider(std::string uri = "qemu:///session");
+
+}  // namespace lab::vm
