@@ -24,7 +24,7 @@ struct Reference {
   [[nodiscard]] std::string name() const;
   // "busybox", "team/app", "192.168.50.4:5000/hello": the repository as Docker shows it.
   [[nodiscard]] std::string familiar_name() const;
-  // name() with ":tag" and "@digest", where present.
+  // name() with ":tag" and "@digest", where present; parse_reference() inverts it.
   [[nodiscard]] std::string canonical() const;
   // familiar_name() with ":tag" and "@digest", where present.
   [[nodiscard]] std::string familiar() const;
@@ -39,8 +39,6 @@ struct Reference {
 [[nodiscard]] Result<Reference> parse_reference(std::string_view text);
 // As above, and a name without tag and digest gets ":latest".
 [[nodiscard]] Result<Reference> parse_reference_with_default_tag(std::string_view text);
-// The inverse of Reference::canonical().
-[[nodiscard]] Result<Reference> parse_canonical(std::string_view text);
 
 // "sha256:" and 64 lower-case hexadecimal digits.
 [[nodiscard]] bool is_digest(std::string_view text);
