@@ -1,0 +1,577 @@
+#include "provision/ssh.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <libssh2.h>
+#include <libssh2_sftp.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <mutex>
+
+#include "base/clock.hpp"
+#include "base/file.hpp"
+#include "base/subprocess.hpp"
+#include "provision/ssh_keys.hpp"
+
+namespace lab::provision {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+TimePoint deadline_after(milliseconds timeout) { return SystemClock().now() + timeout; }
+
+// 0 once the deadline has passed.
+int milliseconds_left(TimePoint deadline) {
+  auto left = std::chrono::ceil<milliseconds>(deadline - SystemClock().now()).count();
+  return static_cast<int>(std::clamp<long>(left, 0, 3'600'000));
+}
+
+Result<Fd> connect_tcp_blocking(const SshTarget& target, TimePoint deadline) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  std::string port = std::to_string(target.port);
+  if (int rc = getaddrinfo(target.host.c_str(), port.c_str(), &hints, &found); rc != 0)
+    return make_error(Code::unavailable, "{}: {}", target.host, gai_strerror(rc));
+  std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
+  Fd fd(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return errno_error(errno, "socket");
+  int on = 1;
+  setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (::connect(fd.get(), found->ai_addr, found->ai_addrlen) != 0) {
+    if (errno != EINPROGRESS) return errno_error(errno, "connect");
+    pollfd wait{fd.get(), POLLOUT, 0};
+    if (poll(&wait, 1, milliseconds_left(deadline)) <= 0)
+      return make_error(Code::deadline_exceeded, "no TCP connection in time");
+    int failure = 0;
+    socklen_t size = sizeof failure;
+    getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &failure, &size);
+    if (failure != 0) return errno_error(failure, "connect");
+  }
+  return fd;
+}
+
+void initialise_libssh2() {
+  static std::once_flag once;
+  std::call_once(once, [] { libssh2_init(0); });
+}
+
+std::string last_lines(std::string_view text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.remove_suffix(1);
+  std::size_t start = text.size();
+  for (int line = 0; line < 8 && start > 0; ++line) {
+    start = text.rfind('\n', start - 1);
+    if (start == std::string_view::npos) return std::string(text);
+  }
+  return std::string(text.substr(start + 1));
+}
+
+std::string said(const SshResult& result) {
+  return last_lines(result.errors.empty() ? result.output : result.errors);
+}
+
+// A command in a message: its first line, cut.
+std::string shown(const std::string& command) {
+  std::string line = command.substr(0, command.find('\n'));
+  if (line.size() > 200) line.resize(200);
+  return line.size() == command.size() ? line : line + " ...";
+}
+
+// RFC 4254 6.10's names, without "SIG".
+int signal_status(const char* name) {
+  static const std::map<std::string_view, int> numbers{
+      {"ABRT", SIGABRT}, {"ALRM", SIGALRM}, {"FPE", SIGFPE},   {"HUP", SIGHUP},   {"ILL", SIGILL},
+      {"INT", SIGINT},   {"KILL", SIGKILL}, {"PIPE", SIGPIPE}, {"QUIT", SIGQUIT}, {"SEGV", SIGSEGV},
+      {"TERM", SIGTERM}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"BUS", SIGBUS}};
+  auto found = numbers.find(name);
+  return found == numbers.end() ? 255 : 128 + found->second;
+}
+
+}  // namespace
+
+// The connection. libssh2 runs in non-blocking mode; wait() is the one place where we block.
+struct SshSession::Impl {
+  SshTarget target;
+  Fd socket;
+  LIBSSH2_SESSION* session = nullptr;
+  LIBSSH2_SFTP* sftp = nullptr;
+
+  Impl() = default;
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl() {
+    if (session == nullptr) return;
+    // Nobody waits for a good-bye: a dead peer must not hold us.
+    if (sftp != nullptr) libssh2_sftp_shutdown(sftp);
+    libssh2_session_disconnect(session, "done");
+    libssh2_session_free(session);
+  }
+
+  // Blocks until libssh2 can go on. False when the deadline passed.
+  bool wait(TimePoint deadline) const {
+    int directions = libssh2_session_block_directions(session);
+    short events = 0;
+    if ((directions & LIBSSH2_SESSION_BLOCK_INBOUND) != 0) events |= POLLIN;
+    if ((directions & LIBSSH2_SESSION_BLOCK_OUTBOUND) != 0) events |= POLLOUT;
+    if (events == 0) events = POLLIN;
+    pollfd fd{socket.get(), events, 0};
+    int left = milliseconds_left(deadline);
+    if (left == 0) return false;
+    int ready = poll(&fd, 1, left);
+    return ready > 0 || (ready < 0 && errno == EINTR);
+  }
+
+  Error failure(std::string_view doing) const {
+    char* text = nullptr;
+    int number = libssh2_session_last_error(session, &text, nullptr, 0);
+    Code code = number == LIBSSH2_ERROR_AUTHENTICATION_FAILED ||
+                        number == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED
+                    ? Code::unauthorized
+                    : Code::unavailable;
+    return make_error(code, "{}: {}: {} (libssh2 error {})", target.name, doing,
+                      text == nullptr ? "" : text, number);
+  }
+
+  Error timed_out(std::string_view doing) const {
+    return make_error(Code::deadline_exceeded, "{}: {}: no answer in time", target.name, doing);
+  }
+
+  // Repeats `call` (which gives a libssh2 status) until it is done.
+  template <typename Call>
+  Result<long> complete(std::string_view doing, TimePoint deadline, Call call) {
+    for (;;) {
+      auto rc = static_cast<long>(call());
+      if (rc >= 0) return rc;
+      if (rc != LIBSSH2_ERROR_EAGAIN) return failure(doing);
+      if (!wait(deadline)) return timed_out(doing);
+    }
+  }
+
+  // The same for calls that give a pointer.
+  template <typename Call>
+  auto obtain(std::string_view doing, TimePoint deadline, Call call) -> Result<decltype(call())> {
+    for (;;) {
+      if (auto* made = call(); made != nullptr) return made;
+      if (libssh2_session_last_errno(session) != LIBSSH2_ERROR_EAGAIN) return failure(doing);
+      if (!wait(deadline)) return timed_out(doing);
+    }
+  }
+
+  Result<void> check_host_key() const {
+    std::size_t size = 0;
+    int type = 0;
+    const char* bytes = libssh2_session_hostkey(session, &size, &type);
+    LAB_TRY(std::string expected, ssh_public_key_blob(target.host_key));
+    if (bytes == nullptr || std::string_view(bytes, size) != expected) {
+      return make_error(Code::unauthorized,
+                        "{}: the host key at {}:{} is not the one this lab made; something else "
+                        "answers there",
+                        target.name, target.host, target.port);
+    }
+    return {};
+  }
+
+  Result<void> start(TimePoint deadline) {
+    initialise_libssh2();
+    session = libssh2_session_init();
+    if (session == nullptr) return make_error(Code::internal, "libssh2_session_init failed");
+    libssh2_session_set_blocking(session, 0);
+    // What costs an emulated guest least, and what the pinned key needs.
+    libssh2_session_method_pref(session, LIBSSH2_METHOD_HOSTKEY, "ssh-ed25519");
+    libssh2_session_method_pref(
+        session, LIBSSH2_METHOD_KEX,
+        "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256");
+    libssh2_session_method_pref(session, LIBSSH2_METHOD_CRYPT_CS, "aes128-ctr,aes256-ctr");
+    libssh2_session_method_pref(session, LIBSSH2_METHOD_CRYPT_SC, "aes128-ctr,aes256-ctr");
+    LAB_CHECK(complete("handshake", deadline,
+                       [&] { return libssh2_session_handshake(session, socket.get()); }));
+    LAB_CHECK(check_host_key());
+    LAB_CHECK(complete("logging in as " + target.user, deadline, [&] {
+      return libssh2_userauth_publickey_frommemory(
+          session, target.user.data(), target.user.size(), target.public_key.data(),
+          target.public_key.size(), target.private_key.data(), target.private_key.size(), nullptr);
+    }));
+    return {};
+  }
+
+  Result<LIBSSH2_CHANNEL*> open_channel(TimePoint deadline) {
+    return obtain("opening a channel", deadline,
+                  [&] { return libssh2_channel_open_session(session); });
+  }
+
+  Result<LIBSSH2_SFTP*> open_sftp(TimePoint deadline) {
+    if (sftp == nullptr) {
+      LAB_TRY(sftp, obtain("starting SFTP", deadline, [&] { return libssh2_sftp_init(session); }));
+    }
+    return sftp;
+  }
+};
+
+namespace {
+
+// A channel that is freed with its owner; the session must outlive it.
+class Channel {
+ public:
+  Channel(std::shared_ptr<SshSession::Impl> session, LIBSSH2_CHANNEL* channel)
+      : session_(std::move(session)), channel_(channel) {}
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+  ~Channel() {
+    // Closes when it can; what the peer does not take in time goes with the connection.
+    TimePoint deadline = deadline_after(milliseconds(1000));
+    while (libssh2_channel_free(channel_) == LIBSSH2_ERROR_EAGAIN && session_->wait(deadline)) {
+    }
+  }
+
+  [[nodiscard]] LIBSSH2_CHANNEL* get() const { return channel_; }
+  SshSession::Impl& session() { return *session_; }
+
+  Result<void> request_pty(const std::string& terminal, int columns, int rows, TimePoint deadline) {
+    LAB_CHECK(session_->complete("asking for a terminal", deadline, [&] {
+      return libssh2_channel_request_pty_ex(channel_, terminal.data(),
+                                            static_cast<unsigned>(terminal.size()), nullptr, 0,
+                                            columns, rows, 0, 0);
+    }));
+    return {};
+  }
+
+  // An empty command is the login shell.
+  Result<void> start(const std::string& command, TimePoint deadline) {
+    std::string_view kind = command.empty() ? "shell" : "exec";
+    LAB_CHECK(session_->complete("starting a command", deadline, [&] {
+      return libssh2_channel_process_startup(
+          channel_, kind.data(), static_cast<unsigned>(kind.size()),
+          command.empty() ? nullptr : command.data(), static_cast<unsigned>(command.size()));
+    }));
+    return {};
+  }
+
+  // Once the end was read: waits for the exit status.
+  int exit_status(TimePoint deadline) {
+    while (libssh2_channel_wait_closed(channel_) == LIBSSH2_ERROR_EAGAIN &&
+           session_->wait(deadline)) {
+    }
+    char* signal = nullptr;
+    std::size_t size = 0;
+    libssh2_channel_get_exit_signal(channel_, &signal, &size, nullptr, nullptr, nullptr, nullptr);
+    if (signal == nullptr) return libssh2_channel_get_exit_status(channel_);
+    int status = signal_status(signal);
+    libssh2_free(session_->session, signal);
+    return status;
+  }
+
+ private:
+  std::shared_ptr<SshSession::Impl> session_;
+  LIBSSH2_CHANNEL* channel_;
+};
+
+// One exec: input fed, both outputs collected.
+class Execution {
+ public:
+  Execution(Channel& channel, const SshCommand& command, SshResult& result)
+      : channel_(channel), command_(command), result_(result) {}
+
+  Result<void> run(TimePoint deadline) {
+    for (;;) {
+      LAB_TRY(bool moved, step(deadline));
+      if (libssh2_channel_eof(channel_.get()) == 1) return {};
+      if (!moved && !channel_.session().wait(deadline)) {
+        return make_error(Code::deadline_exceeded,
+                          "{}: `{}` did not end within {} ms; its last output: {}",
+                          channel_.session().target.name, shown(command_.command),
+                          command_.timeout.count(), said(result_));
+      }
+    }
+  }
+
+ private:
+  Result<bool> step(TimePoint deadline) {
+    LAB_TRY(bool fed, feed(deadline));
+    LAB_TRY(bool out, drain(0, result_.output));
+    LAB_TRY(bool errors, drain(SSH_EXTENDED_DATA_STDERR, result_.errors));
+    return fed || out || errors;
+  }
+
+  // A packet that is half sent must be finished before anything else is sent: then we wait for the
+  // socket here. A full window only ends the feeding for now.
+  Result<bool> feed(TimePoint deadline) {
+    if (eof_sent_) return false;
+    SshSession::Impl& session = channel_.session();
+    while (fed_ < command_.input.size()) {
+      ssize_t put = libssh2_channel_write(channel_.get(), command_.input.data() + fed_,
+                                          command_.input.size() - fed_);
+      if (put > 0) {
+        fed_ += static_cast<std::size_t>(put);
+        continue;
+      }
+      if (put == LIBSSH2_ERROR_CHANNEL_CLOSED || put == LIBSSH2_ERROR_CHANNEL_EOF_SENT) {
+        eof_sent_ = true;  // the command ended without reading all
+        return true;
+      }
+      if (put != LIBSSH2_ERROR_EAGAIN && put != 0) return session.failure("sending input");
+      bool half_sent =
+          (libssh2_session_block_directions(session.session) & LIBSSH2_SESSION_BLOCK_OUTBOUND) != 0;
+      if (!half_sent) return false;
+      if (!session.wait(deadline)) return session.timed_out("sending input");
+    }
+    LAB_CHECK(session.complete("ending the input", deadline,
+                               [&] { return libssh2_channel_send_eof(channel_.get()); }));
+    eof_sent_ = true;
+    return true;
+  }
+
+  Result<bool> drain(int stream, std::string& to) {
+    bool any = false;
+    char buffer[32768];
+    for (;;) {
+      ssize_t got = libssh2_channel_read_ex(channel_.get(), stream, buffer, sizeof buffer);
+      if (got == LIBSSH2_ERROR_EAGAIN || got == 0) return any;
+      if (got < 0) return channel_.session().failure("reading the output");
+      any = true;
+      std::string_view piece(buffer, static_cast<std::size_t>(got));
+      to += piece;
+      if (command_.on_output) command_.on_output(piece, stream != 0);
+    }
+  }
+
+  Channel& channel_;
+  const SshCommand& command_;
+  SshResult& result_;
+  std::size_t fed_ = 0;
+  bool eof_sent_ = false;
+};
+
+}  // namespace
+
+SshSession::SshSession(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+SshSession::SshSession(SshSession&&) noexcept = default;
+SshSession& SshSession::operator=(SshSession&&) noexcept = default;
+SshSession::~SshSession() = default;
+
+const SshTarget& SshSession::target() const { return impl_->target; }
+
+Result<SshSession> SshSession::connect(const SshTarget& target, milliseconds timeout) {
+  TimePoint deadline = deadline_after(timeout);
+  auto impl = std::make_shared<Impl>();
+  impl->target = target;
+  auto socket = connect_tcp_blocking(target, deadline);
+  if (!socket)
+    return socket.error().wrap("{}: SSH at {}:{}", target.name, target.host, target.port);
+  impl->socket = std::move(*socket);
+  LAB_CHECK(impl->start(deadline));
+  return SshSession(std::move(impl));
+}
+
+Result<SshResult> SshSession::exec(const SshCommand& command) {
+  TimePoint deadline = deadline_after(command.timeout);
+  LAB_TRY(LIBSSH2_CHANNEL * opened, impl_->open_channel(deadline));
+  Channel channel(impl_, opened);
+  if (command.pty) LAB_CHECK(channel.request_pty("xterm", 80, 24, deadline));
+  LAB_CHECK(channel.start(command.command, deadline));
+  SshResult result;
+  LAB_CHECK(Execution(channel, command, result).run(deadline));
+  result.status = channel.exit_status(deadline);
+  return result;
+}
+
+Result<std::string> SshSession::exec_checked(const SshCommand& command) {
+  LAB_TRY(SshResult result, exec(command));
+  if (result.status != 0) {
+    return make_error(Code::internal, "{}: `{}` exited with status {}: {}", impl_->target.name,
+                      shown(command.command), result.status, said(result));
+  }
+  return std::move(result.output);
+}
+
+struct SshShell::Impl {
+  Channel channel;
+  bool merge_errors;
+  int status = -1;
+
+  Impl(std::shared_ptr<SshSession::Impl> session, LIBSSH2_CHANNEL* opened)
+      : channel(std::move(session), opened), merge_errors(true) {}
+};
+
+SshShell::SshShell(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+SshShell::SshShell(SshShell&&) noexcept = default;
+SshShell& SshShell::operator=(SshShell&&) noexcept = default;
+SshShell::~SshShell() = default;
+
+Result<SshShell> SshSession::open_shell(const SshShellOptions& options) {
+  TimePoint deadline = deadline_after(milliseconds(30'000));
+  LAB_TRY(LIBSSH2_CHANNEL * opened, impl_->open_channel(deadline));
+  auto shell = std::make_unique<SshShell::Impl>(impl_, opened);
+  if (options.pty) {
+    LAB_CHECK(
+        shell->channel.request_pty(options.terminal, options.columns, options.rows, deadline));
+  } else {
+    // One stream in the order in which it came.
+    LAB_CHECK(impl_->complete("merging the streams", deadline, [&] {
+      return libssh2_channel_handle_extended_data2(opened, LIBSSH2_CHANNEL_EXTENDED_DATA_MERGE);
+    }));
+  }
+  LAB_CHECK(shell->channel.start(options.command, deadline));
+  return SshShell(std::move(shell));
+}
+
+Result<void> SshShell::write(std::string_view bytes, milliseconds timeout) {
+  TimePoint deadline = deadline_after(timeout);
+  Channel& channel = impl_->channel;
+  while (!bytes.empty()) {
+    LAB_TRY(long put, channel.session().complete("writing to the shell", deadline, [&] {
+      return libssh2_channel_write(channel.get(), bytes.data(), bytes.size());
+    }));
+    bytes.remove_prefix(static_cast<std::size_t>(put));
+  }
+  return {};
+}
+
+Result<std::string> SshShell::read_some(milliseconds timeout) {
+  TimePoint deadline = deadline_after(timeout);
+  Channel& channel = impl_->channel;
+  std::string buffer(32768, '\0');
+  for (;;) {
+    ssize_t got = libssh2_channel_read(channel.get(), buffer.data(), buffer.size());
+    if (got > 0) {
+      buffer.resize(static_cast<std::size_t>(got));
+      return buffer;
+    }
+    if (got < 0 && got != LIBSSH2_ERROR_EAGAIN)
+      return channel.session().failure("reading from the shell");
+    if (libssh2_channel_eof(channel.get()) == 1) {
+      if (impl_->status < 0)
+        impl_->status = channel.exit_status(deadline_after(milliseconds(5000)));
+      return std::string();
+    }
+    if (!channel.session().wait(deadline)) return channel.session().timed_out("reading");
+  }
+}
+
+Result<void> SshShell::send_eof() {
+  Channel& channel = impl_->channel;
+  LAB_CHECK(channel.session().complete("ending the input", deadline_after(milliseconds(10'000)),
+                                       [&] { return libssh2_channel_send_eof(channel.get()); }));
+  return {};
+}
+
+Result<void> SshShell::resize(int columns, int rows) {
+  Channel& channel = impl_->channel;
+  LAB_CHECK(channel.session().complete(
+      "resizing the terminal", deadline_after(milliseconds(10'000)),
+      [&] { return libssh2_channel_request_pty_size_ex(channel.get(), columns, rows, 0, 0); }));
+  return {};
+}
+
+int SshShell::exit_status() { return impl_->status; }
+
+namespace {
+
+class SftpFile {
+ public:
+  SftpFile(SshSession::Impl& session, LIBSSH2_SFTP_HANDLE* handle)
+      : session_(session), handle_(handle) {}
+  SftpFile(const SftpFile&) = delete;
+  SftpFile& operator=(const SftpFile&) = delete;
+  ~SftpFile() {
+    if (handle_ == nullptr) return;
+    TimePoint deadline = deadline_after(milliseconds(1000));
+    while (libssh2_sftp_close(handle_) == LIBSSH2_ERROR_EAGAIN && session_.wait(deadline)) {
+    }
+  }
+  [[nodiscard]] LIBSSH2_SFTP_HANDLE* get() const { return handle_; }
+  Result<void> close(std::string_view doing, TimePoint deadline) {
+    LIBSSH2_SFTP_HANDLE* handle = std::exchange(handle_, nullptr);
+    LAB_CHECK(session_.complete(doing, deadline, [&] { return libssh2_sftp_close(handle); }));
+    return {};
+  }
+
+ private:
+  SshSession::Impl& session_;
+  LIBSSH2_SFTP_HANDLE* handle_;
+};
+
+std::string_view sftp_reason(unsigned long status) {
+  switch (status) {
+    case LIBSSH2_FX_NO_SUCH_FILE: return "no such file or folder";
+    case LIBSSH2_FX_PERMISSION_DENIED: return "permission denied";
+    case LIBSSH2_FX_NO_SPACE_ON_FILESYSTEM: return "no space left on the disk";
+    default: return "failed";
+  }
+}
+
+Result<LIBSSH2_SFTP_HANDLE*> open_remote(SshSession::Impl& session, const std::string& path,
+                                         unsigned long flags, long mode, TimePoint deadline) {
+  LAB_TRY(LIBSSH2_SFTP * sftp, session.open_sftp(deadline));
+  auto opened = session.obtain("opening " + path, deadline, [&] {
+    return libssh2_sftp_open_ex(sftp, path.data(), static_cast<unsigned>(path.size()), flags, mode,
+                                LIBSSH2_SFTP_OPENFILE);
+  });
+  if (!opened && libssh2_session_last_errno(session.session) == LIBSSH2_ERROR_SFTP_PROTOCOL) {
+    unsigned long status = libssh2_sftp_last_error(sftp);
+    Code code = status == LIBSSH2_FX_NO_SUCH_FILE        ? Code::not_found
+                : status == LIBSSH2_FX_PERMISSION_DENIED ? Code::forbidden
+                                                         : Code::internal;
+    return make_error(code, "{}:{}: {}", session.target.name, path, sftp_reason(status));
+  }
+  return opened;
+}
+
+}  // namespace
+
+Result<void> SshSession::put(std::string_view content, const std::string& remote_path, int mode,
+                             milliseconds timeout) {
+  TimePoint deadline = deadline_after(timeout);
+  std::string beside = remote_path + ".lab-new";
+  LAB_TRY(LIBSSH2_SFTP_HANDLE * handle,
+          open_remote(*impl_, beside, LIBSSH2_FXF_WRITE | LIBSSH2_FXF_CREAT | LIBSSH2_FXF_TRUNC,
+                      mode, deadline));
+  SftpFile file(*impl_, handle);
+  std::string doing = "writing " + remote_path;
+  while (!content.empty()) {
+    LAB_TRY(long put, impl_->complete(doing, deadline, [&] {
+      return libssh2_sftp_write(file.get(), content.data(), content.size());
+    }));
+    content.remove_prefix(static_cast<std::size_t>(put));
+  }
+  LIBSSH2_SFTP_ATTRIBUTES attributes{};
+  attributes.flags = LIBSSH2_SFTP_ATTR_PERMISSIONS;
+  attributes.permissions = static_cast<unsigned long>(mode);
+  LAB_CHECK(impl_->complete(doing, deadline,
+                            [&] { return libssh2_sftp_fsetstat(file.get(), &attributes); }));
+  LAB_CHECK(file.close(doing, deadline));
+  // OpenSSH's plain rename refuses to replace; its extension does not, and libssh2 cannot send it.
+  SshCommand rename{"mv -fT -- " + shell_quote({beside, remote_path})};
+  rename.timeout = timeout;
+  LAB_CHECK(exec_checked(rename));
+  return {};
+}
+
+Result<std::string> SshSession::get(const std::string& remote_path, milliseconds timeout,
+                                    std::size_t bytes_max) {
+  TimePoint deadline = deadline_after(timeout);
+  LAB_TRY(LIBSSH2_SFTP_HANDLE * handle,
+          open_remote(*impl_, remote_path, LIBSSH2_FXF_READ, 0, deadline));
+  SftpFile file(*impl_, handle);
+  std::string content;
+  std::string buffer(1 << 18, '\0');
+  for (;;) {
+    LAB_TRY(long got, impl_->complete("reading " + remote_path, deadline, [&] {
+      return libssh2_sftp_read(file.get(), buffer.data(), buffer.size());
+    }));
+    if (got == 0) return content;
+    content.append(buffer, 0, static_cast<std::size_t>(got));
+    if (content.size() > bytes_max) {
+      return make_error(Code::invalid_argument, "{}:{} is larger than {} bytes", impl_->target.name,
+                        remote_path, bytes_max);
+    }
+  }
+}
+
+}  // namespace lab::provision
