@@ -67,8 +67,9 @@ class Client {
   // send() and the whole body.
   [[nodiscard]] boost::asio::awaitable<Result<Response>> fetch(ClientRequest request);
 
- private:
   struct Impl;
+
+ private:
   std::shared_ptr<Impl> impl_;
 };
 

@@ -34,7 +34,6 @@ endif()
 
 find_package(Threads REQUIRED)
 find_package(OpenSSL REQUIRED)
-find_package(fmt REQUIRED)
 find_package(PkgConfig REQUIRED)
 
 # lab_library(NAME [DEPS target...]): the library `lab_NAME` of the calling folder, from its sources.
