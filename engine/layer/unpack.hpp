@@ -1,0 +1,34 @@
+// A layer's tar stream unpacked into a folder that overlayfs can use as a lower directory:
+// whiteouts (".wh.NAME") become character devices 0/0, opaque markers the attribute
+// trusted.overlay.opaque. Owners, modes, times, extended attributes, hard links and devices are
+// kept, so it needs root.
+//
+// Whatever the tar says, nothing outside the folder is read or written: parents are opened with
+// openat2(RESOLVE_IN_ROOT), so that links and ".." end at the folder, and the last component of a
+// path is never followed.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "base/error.hpp"
+#include "engine/layer/byte_source.hpp"
+
+namespace lab::engine::layer {
+
+struct UnpackResult {
+  std::uint64_t size_bytes = 0;  // of the regular files
+  std::uint64_t entries = 0;
+};
+
+// `tar` is uncompressed and read to its very end. `directory` exists and is empty; on an error it
+// holds what came before. Code::invalid_argument on a malformed tar or an entry that leaves the
+// tree.
+[[nodiscard]] Result<UnpackResult> unpack_layer(ByteSource& tar,
+                                                const std::filesystem::path& directory);
+
+// Removes a folder and all below it without following links; not being there is no error.
+[[nodiscard]] Result<void> remove_tree(const std::filesystem::path& directory);
+
+}  // namespace lab::engine::layer
