@@ -108,6 +108,15 @@ class ImageStore {
   [[nodiscard]] Result<std::vector<std::filesystem::path>> held_lower_directories(
       const std::string& holder) const;
 
+  struct NamedImage {
+    Reference reference;
+    std::string image_id;
+  };
+  // Every name (tag or digest) of an image, ordered by Reference::canonical().
+  [[nodiscard]] std::vector<NamedImage> references() const;
+  // Ids of the images that were built on this one.
+  [[nodiscard]] std::vector<std::string> children_of(const std::string& image_id) const;
+
   // Gives the image this name; the name leaves the image that had it.
   [[nodiscard]] Result<void> tag(const std::string& image_id, const Reference& reference);
   // Removes a name, or an image with all that only it needs. `name_or_id` as given by the user: a
@@ -117,36 +126,34 @@ class ImageStore {
 
   // --- what pull, load, commit and build use ---
 
-  // Verified content by digest; the manifest and blobs that an image came with are kept, so that a
-  // push sends the same digests.
+  // Compressed layers by digest. What an image came with is kept, so that a push or save gives the
+  // same bytes again.
   [[nodiscard]] std::filesystem::path blob_path(std::string_view digest) const;
   [[nodiscard]] bool has_blob(std::string_view digest) const;
-  [[nodiscard]] Result<std::string> read_blob(std::string_view digest) const;
-  [[nodiscard]] Result<void> write_blob(std::string_view digest, std::string_view content);
-
   [[nodiscard]] bool has_layer(std::string_view diff_id) const;
   [[nodiscard]] std::filesystem::path temporary_directory() const;
 
-  // A layer unpacked in `directory` (below temporary_directory()): moves it into place. If the
-  // layer is there already, `directory` is removed. `blob` is the digest of its compressed form,
-  // or empty.
+  // A layer unpacked in `directory`, verified by the caller: moves it into place. If the layer is
+  // there already, `directory` is removed. `blob_file`, if not empty, is its compressed form, of
+  // that digest, and is moved too. Both lie below temporary_directory().
   struct NewLayer {
     std::string diff_id;
     std::filesystem::path directory;
     std::uint64_t size_bytes = 0;
     std::string blob;
+    std::filesystem::path blob_file;
     std::string media_type;
   };
   [[nodiscard]] Result<void> add_layer(const NewLayer& layer);
-  // Says that `blob` is (also) a compressed form of the layer.
-  [[nodiscard]] Result<void> add_layer_blob(const std::string& diff_id, const std::string& blob,
-                                            const std::string& media_type);
 
   struct LayerBlob {
     std::string digest;
     std::string media_type;
+    std::uint64_t size_bytes = 0;
   };
   [[nodiscard]] std::vector<LayerBlob> layer_blobs(std::string_view diff_id) const;
+  // The diff id of the layer with this compressed form, or empty.
+  [[nodiscard]] std::string layer_of_blob(std::string_view digest) const;
   [[nodiscard]] std::uint64_t layer_size_bytes(std::string_view diff_id) const;
   // The folder of one unpacked layer.
   [[nodiscard]] Result<std::filesystem::path> layer_directory(std::string_view diff_id) const;
@@ -173,18 +180,20 @@ class ImageStore {
   // All layers named in the configuration must be there. Durable on return.
   [[nodiscard]] Result<ImagePtr> add_image(const NewImage& image);
 
-  // Digest of the manifest the image was pulled or pushed with, or empty.
+  // The manifests that the image was pulled or pushed with, exactly as they were.
   struct StoredManifest {
     std::string digest;
     std::string media_type;
+    std::string text;
   };
-  [[nodiscard]] std::vector<StoredManifest> manifests_of(const std::string& image_id) const;
+  [[nodiscard]] Result<std::vector<StoredManifest>> manifests_of(const std::string& image_id) const;
 
   // Removes layers and blobs that no image, holder or guard needs; gives the bytes freed.
   [[nodiscard]] Result<std::uint64_t> collect();
 
- private:
   struct Impl;
+
+ private:
   explicit ImageStore(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

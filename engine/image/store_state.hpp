@@ -1,0 +1,79 @@
+// The inside of ImageStore: what images.db holds, in memory. Private to engine/image.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/image/image_store.hpp"
+#include "engine/sqlite.hpp"
+
+namespace lab::engine::image {
+
+// "sha256:..." of a stack of layers, lowest first, as OCI's image specification defines it.
+[[nodiscard]] std::vector<std::string> chain_ids(const std::vector<std::string>& diff_ids);
+
+struct LayerRecord {
+  std::int64_t number = 0;  // the name of its folder
+  std::uint64_t size_bytes = 0;
+  std::vector<ImageStore::LayerBlob> blobs;
+};
+
+struct NameRecord {
+  Reference reference;
+  std::string image_id;
+};
+
+struct ImageStore::Impl {
+  Impl(std::filesystem::path root_path, const Clock& clock_source)
+      : root(std::move(root_path)), clock(clock_source) {}
+
+  const std::filesystem::path root;  // DATA_ROOT/image
+  const Clock& clock;
+  const ImageUsers* users = nullptr;
+  std::function<void(ImageEvent)> sink;
+
+  mutable std::mutex mutex;  // guards all below
+  std::unique_ptr<Database> database;
+  std::map<std::string, ImagePtr> images;
+  std::map<std::string, NameRecord> names;  // by Reference::canonical()
+  std::map<std::string, LayerRecord, std::less<>> layers;
+  std::map<std::string, std::vector<std::string>> holds;
+  int guards = 0;
+
+  [[nodiscard]] std::filesystem::path layer_path(std::int64_t number) const {
+    return root / "layers" / std::to_string(number);
+  }
+  [[nodiscard]] std::filesystem::path blob_path(std::string_view digest) const {
+    return root / "blobs" / "sha256" / digest_hex(digest);
+  }
+  [[nodiscard]] Result<void> open_database();
+  [[nodiscard]] Result<void> load();
+  [[nodiscard]] Result<void> remove_leftovers();
+  [[nodiscard]] Result<void> sync_files() const;
+
+  [[nodiscard]] Result<std::vector<std::filesystem::path>> folders_of(
+      const std::vector<std::string>& diff_ids) const;
+  // Makes the image's snapshot anew after its names changed.
+  void refresh(const std::string& image_id, const std::string& last_tagged = {});
+  [[nodiscard]] std::vector<NameRecord> names_of(const std::string& image_id) const;
+  [[nodiscard]] std::vector<std::string> children_of(const std::string& image_id) const;
+  [[nodiscard]] ImagePtr find(std::string_view name_or_id) const;
+  [[nodiscard]] Result<void> put_name(const Reference& reference, const std::string& image_id);
+
+  // Layers that an image or a holder needs.
+  [[nodiscard]] std::set<std::string> layers_needed() const;
+  struct Garbage {
+    std::vector<std::filesystem::path> paths;
+    std::uint64_t bytes = 0;
+  };
+  // Forgets layers nobody needs, unless a guard is there; their files are the caller's to remove,
+  // without the lock.
+  [[nodiscard]] Result<Garbage> forget_unused_layers();
+};
+
+[[nodiscard]] Result<ImagePtr> make_image(std::string config_text);
+
+}  // namespace lab::engine::image
