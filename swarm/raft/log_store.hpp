@@ -67,8 +67,9 @@ class LogStore {
 
   // Called once, before everything else but bootstrap() and erase().
   [[nodiscard]] virtual Result<Loaded> load() = 0;
-  // Makes a pristine store hold term 1, no vote and `first` at index 1. `conflict` otherwise.
-  [[nodiscard]] virtual Result<void> bootstrap(const Entry& first) = 0;
+  // Makes a pristine store hold term 1, no vote and these entries from index 1, in one atomic
+  // write. `conflict` otherwise.
+  [[nodiscard]] virtual Result<void> bootstrap(std::span<const Entry> entries) = 0;
   // Makes the store pristine. Tickets that are open are forgotten, never reported.
   [[nodiscard]] virtual Result<void> erase() = 0;
 

@@ -49,9 +49,10 @@ using Done = std::function<void(Result<void>)>;
 
 class Member {
  public:
-  // Makes a pristine log store the beginning of a group with this one voter.
+  // Makes a pristine log store the beginning of a group with this one voter, whose first entry for
+  // the state machine is `entry`.
   [[nodiscard]] static Result<void> bootstrap(LogStore& log, std::uint64_t id,
-                                              const std::string& address);
+                                              const std::string& address, std::string_view entry);
 
   // All references must outlive the member.
   Member(Options options, LogStore& log, Transport& transport, StateMachine& machine,
@@ -98,8 +99,10 @@ class Member {
   // Why the member halted or refused, in libraft's words.
   [[nodiscard]] std::string last_error() const;
 
- private:
+  // Internal: libraft's C callbacks need its name.
   struct Impl;
+
+ private:
   std::unique_ptr<Impl> impl_;
 };
 

@@ -26,6 +26,7 @@ using NodeMap = std::map<std::string, NodePtr>;  // by id
 // two pairs is used.
 struct Change {
   std::uint64_t version = 0;
+  bool restored = false;  // found in a snapshot, not made by a transaction
   NodePtr node_before, node_after;
   ClusterPtr cluster_before, cluster_after;
 };
@@ -47,7 +48,7 @@ class Store {
 
   [[nodiscard]] proto::Snapshot snapshot() const;
   // Replaces everything. Watchers are told the differences.
-  [[nodiscard]] Result<void> restore(proto::Snapshot snapshot);
+  [[nodiscard]] Result<void> restore(const proto::Snapshot& snapshot);
 
   // Called for each change right after its transaction was applied, in order. A watcher must not
   // change the store, nor its watchers.
@@ -71,7 +72,7 @@ class Store {
 // update is against the object's Meta.version as the client read it.
 class Draft {
  public:
-  explicit Draft(const Store& store) : store_(store) {}
+  explicit Draft(const Store& store) : store_(&store) {}
 
   [[nodiscard]] NodePtr node(const std::string& id) const;
   [[nodiscard]] ClusterPtr cluster() const;
@@ -88,7 +89,7 @@ class Draft {
   [[nodiscard]] proto::Transaction transaction(std::int64_t time_ns) const;
 
  private:
-  const Store& store_;
+  const Store* store_;
   std::map<std::string, NodePtr> nodes_;  // null: removed
   ClusterPtr cluster_;
 };
