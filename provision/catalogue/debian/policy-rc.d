@@ -1,0 +1,3 @@
+#!/bin/sh
+# A container has no init system: packages do not start their services.
+exit 101
