@@ -262,14 +262,14 @@ Result<void> DiskLog::set_vote(std::uint64_t server_id) {
 }
 
 // The metadata file, written last, is what makes the log exist.
-Result<void> DiskLog::bootstrap(const raft::Entry& first) {
+Result<void> DiskLog::bootstrap(std::span<const raft::Entry> entries) {
   drain(false);
   std::error_code error;
   if (fs::exists(folder_ / "metadata", error))
     return make_error(Code::conflict, "{} holds a log already", folder_.string());
   LAB_CHECK(remove_all_but_lock());
   LAB_CHECK(open_segment());
-  LAB_CHECK(write_batch(encode_batch(1, true, std::span(&first, 1)), 1));
+  LAB_CHECK(write_batch(encode_batch(1, true, entries), entries.size()));
   LAB_CHECK(sync_segment());
   return save_metadata({.term = 1, .voted_for = 0});
 }

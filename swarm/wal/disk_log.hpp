@@ -40,7 +40,7 @@ class DiskLog final : public raft::LogStore {
   [[nodiscard]] Result<void> open();
 
   [[nodiscard]] Result<raft::Loaded> load() override;
-  [[nodiscard]] Result<void> bootstrap(const raft::Entry& first) override;
+  [[nodiscard]] Result<void> bootstrap(std::span<const raft::Entry> entries) override;
   [[nodiscard]] Result<void> erase() override;
   [[nodiscard]] Result<void> set_term(std::uint64_t term) override;
   [[nodiscard]] Result<void> set_vote(std::uint64_t server_id) override;

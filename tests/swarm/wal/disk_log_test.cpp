@@ -136,8 +136,8 @@ TEST(DiskLog, ANewTermClearsTheVote) {
 TEST(DiskLog, BootstrapsOnceOnly) {
   TemporaryDirectory folder;
   Disk disk(folder.path());
-  ASSERT_TRUE(disk.log.bootstrap(entry(1, "configuration")));
-  Result<void> again = disk.log.bootstrap(entry(1, "configuration"));
+  ASSERT_TRUE(disk.log.bootstrap(std::vector{entry(1, "configuration")}));
+  Result<void> again = disk.log.bootstrap(std::vector{entry(1, "configuration")});
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, Code::conflict);
   raft::Loaded loaded = disk.log.load().value();
@@ -149,12 +149,12 @@ TEST(DiskLog, ABootstrapThatCrashedBeforeItsEndLeavesAPristineLog) {
   TemporaryDirectory folder;
   {
     Disk disk(folder.path());
-    ASSERT_TRUE(disk.log.bootstrap(entry(1, "configuration")));
+    ASSERT_TRUE(disk.log.bootstrap(std::vector{entry(1, "configuration")}));
   }
   fs::remove(folder.path() / "metadata");
   Disk disk(folder.path());
   EXPECT_TRUE(disk.log.load().value().entries.empty());
-  EXPECT_TRUE(disk.log.bootstrap(entry(1, "configuration")));
+  EXPECT_TRUE(disk.log.bootstrap(std::vector{entry(1, "configuration")}));
 }
 
 TEST(DiskLog, TruncationIsOrderedWithAppendsAndSurvives) {
