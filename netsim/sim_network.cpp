@@ -62,11 +62,10 @@ const LinkQuality& SimNetwork::quality(Endpoint from, Endpoint to) const {
 }
 
 void SimNetwork::partition(const std::vector<std::vector<Endpoint>>& groups) {
-  auto next_group = static_cast<std::uint32_t>(groups.size()) + 1;
-  for (EndpointState& endpoint : endpoints_) endpoint.group = next_group++;
+  for (EndpointState& endpoint : endpoints_) endpoint.group = 0;
   for (std::size_t group = 0; group < groups.size(); ++group) {
     for (const Endpoint endpoint : groups[group]) {
-      endpoints_[endpoint].group = static_cast<std::uint32_t>(group);
+      endpoints_[endpoint].group = static_cast<std::uint32_t>(group) + 1;
     }
   }
 }

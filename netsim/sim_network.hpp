@@ -47,8 +47,8 @@ class SimNetwork {
   void reset_qualities();  // every link is as the default again
   [[nodiscard]] const LinkQuality& quality(Endpoint from, Endpoint to) const;
 
-  // Endpoints reach only those of their own group; one that no group holds is alone. Replaces an
-  // earlier partition, keeps what cut() did. Messages under way across a cut are lost.
+  // Endpoints reach only those of their own group; those that no group holds are one group more.
+  // Replaces an earlier partition, keeps what cut() did. Messages under way across a cut are lost.
   void partition(const std::vector<std::vector<Endpoint>>& groups);
   void cut(Endpoint from, Endpoint to);   // one direction
   void join(Endpoint from, Endpoint to);  // undoes cut()

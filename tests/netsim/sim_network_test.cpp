@@ -37,16 +37,18 @@ TEST_F(SimNetworkTest, DelaysEachDirectionByItsOwnQuality) {
   EXPECT_EQ(back, there);
 }
 
-TEST_F(SimNetworkTest, APartitionSeparatesGroupsAndLeavesTheUnnamedAlone) {
+TEST_F(SimNetworkTest, APartitionSeparatesGroupsAndTheUnnamedAreOneMore) {
+  const auto d = network_.add_endpoint("d");
   network_.partition({{a_, b_}});
   send(a_, b_);
   send(a_, c_);
   send(c_, a_);
-  send(c_, c_);
+  send(c_, d);
   queue_.run_for(seconds{1});
   EXPECT_EQ(received_[b_], 1);
   EXPECT_EQ(received_[a_], 0);
-  EXPECT_EQ(received_[c_], 1);
+  EXPECT_EQ(received_[c_], 0);
+  EXPECT_EQ(received_[d], 1);
   EXPECT_EQ(network_.counters().dropped[static_cast<std::size_t>(Drop::partition)], 2U);
   network_.heal();
   send(c_, a_);

@@ -1,0 +1,447 @@
+#include "netsim/switch.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/file.hpp"
+#include "netsim/frame_pool.hpp"
+
+namespace lab::netsim {
+
+namespace {
+
+constexpr std::size_t batch = 64;
+// One byte more than a frame may have, so that a longer one shows; rounded up to cache lines.
+constexpr std::size_t receive_bytes = (frame_bytes_max + 1 + 63) / 64 * 64;
+constexpr int socket_buffer_bytes = 4 << 20;
+constexpr std::uint32_t wake_event = ~std::uint32_t{0};
+
+sockaddr_in loopback(std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+// A larger buffer than the system's default rides out moments in which the switch does not run.
+void enlarge(int fd, int forced_option, int option) {
+  if (setsockopt(fd, SOL_SOCKET, forced_option, &socket_buffer_bytes, sizeof(int)) != 0) {
+    (void)setsockopt(fd, SOL_SOCKET, option, &socket_buffer_bytes, sizeof(int));
+  }
+}
+
+Result<Fd> open_socket(const SwitchPort& port) {
+  Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return errno_error(errno, "opening a UDP socket");
+  enlarge(fd.get(), SO_RCVBUFFORCE, SO_RCVBUF);
+  enlarge(fd.get(), SO_SNDBUFFORCE, SO_SNDBUF);
+  const sockaddr_in ours = loopback(port.switch_port);
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&ours), sizeof ours) != 0) {
+    const int number = errno;
+    Error error = errno_error(number, fmt::format("switch port of {}: binding 127.0.0.1:{}",
+                                                  port.machine, port.switch_port));
+    if (number == EADDRINUSE) error.code = Code::conflict;
+    return error;
+  }
+  // Connected: frames from any other sender are refused by the kernel.
+  const sockaddr_in theirs = loopback(port.nic_port);
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&theirs), sizeof theirs) != 0) {
+    return errno_error(errno, fmt::format("switch port of {}: connecting to 127.0.0.1:{}",
+                                          port.machine, port.nic_port));
+  }
+  return fd;
+}
+
+// A delayed copy. The heap's top is the one that is due first; equal times keep their order.
+struct Waiting {
+  TimePoint due;
+  std::uint64_t sequence;
+  unsigned char* frame;
+  std::uint32_t size;
+  PortIndex from;
+  PortIndex to;
+
+  static bool later(const Waiting& a, const Waiting& b) {
+    return a.due != b.due ? a.due > b.due : a.sequence > b.sequence;
+  }
+};
+
+// System calls' argument tables, wired once.
+struct Batch {
+  Batch() {
+    for (std::size_t i = 0; i < batch; ++i) {
+      messages[i] = {};
+      messages[i].msg_hdr.msg_iov = &pieces[i];
+      messages[i].msg_hdr.msg_iovlen = 1;
+    }
+  }
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
+
+  std::array<mmsghdr, batch> messages;
+  std::array<iovec, batch> pieces{};
+};
+
+struct Port {
+  SwitchPort config;
+  Fd socket;  // none: the port is out of use
+  Batch out;
+  std::array<PortIndex, batch> out_from{};
+  std::size_t out_count = 0;
+};
+
+}  // namespace
+
+struct Switch::Impl {
+  Impl(const Clock& a_clock, const Random& random) : clock(a_clock), bridge(random) {
+    for (std::size_t i = 0; i < batch; ++i) {
+      in.pieces[i] = {&receive_buffer[i * receive_bytes], receive_bytes};
+    }
+  }
+
+  void run();
+  void run_once(Duration wait_max);
+  void receive(PortIndex index, TimePoint now);
+  void dispatch(PortIndex from, unsigned char* frame, std::size_t size, TimePoint now);
+  void put_out(PortIndex from, PortIndex to, const unsigned char* frame, std::size_t size);
+  void release_due(TimePoint now);
+  void flush(PortIndex index);
+  void flush_all();
+  unsigned char* copy_of(const unsigned char* frame, std::size_t size);
+  void close_port(PortIndex index);
+  Result<void> prepare();
+  Result<void> watch(int fd, std::uint32_t tag);
+  void wake();
+
+  const Clock& clock;
+  Fd epoll;
+  Fd wake_fd;
+  std::thread thread;
+  std::atomic<bool> stopping{false};
+
+  // Everything below is guarded by `mutex`. The thread gives way to those who wait for it.
+  mutable std::mutex mutex;
+  mutable std::atomic<int> waiting{0};
+  Bridge bridge;
+  std::vector<std::unique_ptr<Port>> ports;  // by PortIndex; never shrinks
+  std::vector<PortIndex> order;              // of set_ports()
+  std::vector<Waiting> heap;
+  std::uint64_t next_sequence = 0;
+  FramePool pool{frame_bytes_max};
+  std::vector<Bridge::Output> outputs;
+  std::vector<PortIndex> touched;                                   // ports with something to send
+  std::vector<std::pair<unsigned char*, std::size_t>> sent_frames;  // to give back after flushing
+  std::unique_ptr<unsigned char[]> receive_buffer =
+      std::make_unique_for_overwrite<unsigned char[]>(batch * receive_bytes);
+  Batch in;
+
+  TimePoint next_due = TimePoint::max();  // only the thread's
+
+  // Held by everyone but the switch's own thread.
+  class Access {
+   public:
+    explicit Access(const Impl& impl) : impl_(impl) {
+      ++impl_.waiting;
+      lock_ = std::unique_lock(impl_.mutex);
+      --impl_.waiting;
+    }
+
+   private:
+    const Impl& impl_;
+    std::unique_lock<std::mutex> lock_;
+  };
+};
+
+void Switch::Impl::wake() {
+  const std::uint64_t one = 1;
+  (void)!write(wake_fd.get(), &one, sizeof one);
+}
+
+Result<void> Switch::Impl::prepare() {
+  if (epoll) return {};
+  epoll = Fd(epoll_create1(EPOLL_CLOEXEC));
+  wake_fd = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!epoll || !wake_fd) return errno_error(errno, "setting up the switch's event queue");
+  return watch(wake_fd.get(), wake_event);
+}
+
+Result<void> Switch::Impl::watch(int fd, std::uint32_t tag) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u32 = tag;
+  if (epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return errno_error(errno, "watching a switch port");
+  }
+  return {};
+}
+
+unsigned char* Switch::Impl::copy_of(const unsigned char* frame, std::size_t size) {
+  unsigned char* copy = pool.take(size);
+  std::memcpy(copy, frame, size);
+  return copy;
+}
+
+void Switch::Impl::put_out(PortIndex from, PortIndex to, const unsigned char* frame,
+                           std::size_t size) {
+  Port& port = *ports[to];
+  if (port.out_count == batch) flush(to);
+  if (port.out_count == 0) touched.push_back(to);
+  port.out.pieces[port.out_count] = {const_cast<unsigned char*>(frame), size};
+  port.out_from[port.out_count++] = from;
+}
+
+void Switch::Impl::dispatch(PortIndex from, unsigned char* frame, std::size_t size, TimePoint now) {
+  outputs.clear();
+  bridge.forward(now, from, {frame, size}, outputs);
+  for (const Bridge::Output& output : outputs) {
+    if (!output.delayed && !output.corrupted) [[likely]] {
+      put_out(from, output.to, frame, size);
+      continue;
+    }
+    unsigned char* copy = copy_of(frame, size);
+    if (output.corrupted) {
+      copy[output.corrupt_bit / 8] ^= static_cast<unsigned char>(1U << output.corrupt_bit % 8);
+    }
+    if (output.delayed) {
+      heap.push_back({output.arrival, next_sequence++, copy, static_cast<std::uint32_t>(size), from,
+                      output.to});
+      std::push_heap(heap.begin(), heap.end(), Waiting::later);
+    } else {
+      put_out(from, output.to, copy, size);
+      sent_frames.emplace_back(copy, size);
+    }
+  }
+}
+
+void Switch::Impl::receive(PortIndex index, TimePoint now) {
+  Port& port = *ports[index];
+  if (!port.socket) return;
+  int count = recvmmsg(port.socket.get(), in.messages.data(), batch, MSG_DONTWAIT, nullptr);
+  // A machine that is gone shows as ECONNREFUSED, once for each frame sent to it.
+  if (count < 0 && errno == ECONNREFUSED) {
+    count = recvmmsg(port.socket.get(), in.messages.data(), batch, MSG_DONTWAIT, nullptr);
+  }
+  for (int i = 0; i < count; ++i) {
+    const mmsghdr& message = in.messages[static_cast<std::size_t>(i)];
+    const std::size_t size = message.msg_len;
+    auto* frame = static_cast<unsigned char*>(message.msg_hdr.msg_iov->iov_base);
+    if ((message.msg_hdr.msg_flags & MSG_TRUNC) != 0) {
+      bridge.malformed(index);
+    } else {
+      dispatch(index, frame, size, now);
+    }
+  }
+}
+
+void Switch::Impl::release_due(TimePoint now) {
+  while (!heap.empty() && heap.front().due <= now) {
+    const Waiting due = heap.front();
+    std::pop_heap(heap.begin(), heap.end(), Waiting::later);
+    heap.pop_back();
+    if (bridge.arrived(due.from, due.to)) put_out(due.from, due.to, due.frame, due.size);
+    sent_frames.emplace_back(due.frame, due.size);
+  }
+}
+
+void Switch::Impl::flush(PortIndex index) {
+  Port& port = *ports[index];
+  bool refused = false;
+  for (std::size_t done = 0; done < port.out_count;) {
+    const int count = sendmmsg(port.socket.get(), &port.out.messages[done],
+                               static_cast<unsigned>(port.out_count - done), MSG_DONTWAIT);
+    if (count > 0) {
+      for (int i = 0; i < count; ++i, ++done) {
+        bridge.sent(port.out_from[done], index, port.out.pieces[done].iov_len);
+      }
+      refused = false;
+    } else if (errno == EINTR) {
+      continue;
+    } else if (errno == ECONNREFUSED && !refused) {
+      refused = true;  // an earlier frame's refusal; this one was not tried yet
+    } else {
+      bridge.dropped(port.out_from[done++], index, Drop::down);
+      refused = false;
+    }
+  }
+  port.out_count = 0;
+}
+
+void Switch::Impl::flush_all() {
+  for (const PortIndex index : touched) flush(index);
+  touched.clear();
+  for (const auto& [frame, size] : sent_frames) pool.give(frame, size);
+  sent_frames.clear();
+}
+
+void Switch::Impl::run_once(Duration wait_max) {
+  const Duration until_due =
+      next_due == TimePoint::max() ? wait_max : std::max(Duration{0}, next_due - clock.now());
+  const Duration wait = std::min(wait_max, until_due);
+  const timespec timeout{
+      static_cast<time_t>(std::chrono::duration_cast<std::chrono::seconds>(wait).count()),
+      static_cast<long>((wait % std::chrono::seconds{1}).count())};
+  std::array<epoll_event, 64> events;
+  const int count = epoll_pwait2(epoll.get(), events.data(), events.size(), &timeout, nullptr);
+  while (waiting.load() > 0) std::this_thread::yield();
+  const std::lock_guard lock(mutex);
+  const TimePoint now = clock.now();
+  release_due(now);
+  flush_all();
+  for (int i = 0; i < count; ++i) {
+    const std::uint32_t tag = events[static_cast<std::size_t>(i)].data.u32;
+    if (tag == wake_event) {
+      std::uint64_t wakes = 0;
+      (void)!read(wake_fd.get(), &wakes, sizeof wakes);
+      continue;
+    }
+    receive(static_cast<PortIndex>(tag), now);
+    flush_all();
+  }
+  next_due = heap.empty() ? TimePoint::max() : heap.front().due;
+}
+
+void Switch::Impl::run() {
+  // The kernel's default lets a timer be 50 us late.
+  (void)prctl(PR_SET_TIMERSLACK, 1000UL);
+  (void)prctl(PR_SET_NAME, "switch");
+  while (!stopping.load()) run_once(std::chrono::seconds{3600});
+}
+
+void Switch::Impl::close_port(PortIndex index) {
+  ports[index]->socket.reset();
+  bridge.set_used(index, false);
+  std::erase_if(heap, [&](const Waiting& waiting_frame) {
+    if (waiting_frame.from != index && waiting_frame.to != index) return false;
+    pool.give(waiting_frame.frame, waiting_frame.size);
+    return true;
+  });
+  std::make_heap(heap.begin(), heap.end(), Waiting::later);
+}
+
+Switch::Switch(const Clock& clock, const Random& random)
+    : impl_(std::make_unique<Impl>(clock, random)) {}
+
+Switch::~Switch() { stop(); }
+
+Result<void> Switch::set_ports(const std::vector<SwitchPort>& ports) {
+  const Impl::Access access(*impl_);
+  LAB_CHECK(impl_->prepare());
+  const auto wanted = [&](const SwitchPort& port) {
+    return std::find(ports.begin(), ports.end(), port) != ports.end();
+  };
+  // A number that goes to another machine, or gets another card, has to be free for it.
+  for (std::size_t index = 0; index < impl_->ports.size(); ++index) {
+    const Port& port = *impl_->ports[index];
+    const bool moves = std::any_of(ports.begin(), ports.end(), [&](const SwitchPort& other) {
+      return other.switch_port == port.config.switch_port;
+    });
+    if (port.socket && moves && !wanted(port.config)) {
+      impl_->close_port(static_cast<PortIndex>(index));
+    }
+  }
+  std::vector<PortIndex> order;
+  std::vector<std::pair<std::size_t, Fd>> opened;  // index in `ports`
+  constexpr PortIndex unassigned = 0xffff;
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    const auto same = std::find_if(impl_->ports.begin(), impl_->ports.end(), [&](const auto& port) {
+      return port->socket && port->config == ports[i];
+    });
+    if (same != impl_->ports.end()) {
+      order.push_back(static_cast<PortIndex>(same - impl_->ports.begin()));
+      continue;
+    }
+    order.push_back(unassigned);
+    LAB_TRY(Fd fd, open_socket(ports[i]));
+    opened.emplace_back(i, std::move(fd));
+  }
+  for (std::size_t index = 0; index < impl_->ports.size(); ++index) {
+    const Port& port = *impl_->ports[index];
+    if (port.socket && !wanted(port.config)) impl_->close_port(static_cast<PortIndex>(index));
+  }
+  for (auto& [i, fd] : opened) {
+    const auto unused = std::find_if(impl_->ports.begin(), impl_->ports.end(),
+                                     [](const auto& port) { return !port->socket; });
+    const auto index = static_cast<PortIndex>(unused - impl_->ports.begin());
+    if (unused == impl_->ports.end()) {
+      impl_->ports.push_back(std::make_unique<Port>());
+      impl_->bridge.grow(impl_->ports.size());
+    }
+    LAB_CHECK(impl_->watch(fd.get(), index));
+    impl_->ports[index]->config = ports[i];
+    impl_->ports[index]->socket = std::move(fd);
+    impl_->bridge.set_used(index, true);
+    order[i] = index;
+  }
+  impl_->order = std::move(order);
+  return {};
+}
+
+void Switch::set_links(
+    const std::function<LinkSetting(const std::string&, const std::string&)>& setting) {
+  const Impl::Access access(*impl_);
+  for (const PortIndex from : impl_->order) {
+    for (const PortIndex to : impl_->order) {
+      if (from == to) continue;
+      const LinkSetting link =
+          setting(impl_->ports[from]->config.machine, impl_->ports[to]->config.machine);
+      impl_->bridge.set_quality(from, to, link.quality);
+      impl_->bridge.set_reachable(from, to, link.reachable);
+    }
+  }
+}
+
+std::vector<Switch::PortReport> Switch::ports() const {
+  const Impl::Access access(*impl_);
+  std::vector<PortReport> reports;
+  for (const PortIndex port : impl_->order) {
+    reports.push_back({impl_->ports[port]->config.machine, impl_->bridge.counters(port)});
+  }
+  return reports;
+}
+
+std::vector<Switch::LinkReport> Switch::links() const {
+  const Impl::Access access(*impl_);
+  std::vector<LinkReport> reports;
+  for (const PortIndex from : impl_->order) {
+    for (const PortIndex to : impl_->order) {
+      if (from == to) continue;
+      reports.push_back({impl_->ports[from]->config.machine, impl_->ports[to]->config.machine,
+                         impl_->bridge.under_way(from, to), impl_->bridge.counters(from, to)});
+    }
+  }
+  return reports;
+}
+
+Result<void> Switch::start() {
+  {
+    const Impl::Access access(*impl_);
+    LAB_CHECK(impl_->prepare());
+  }
+  impl_->stopping = false;
+  impl_->thread = std::thread([this] { impl_->run(); });
+  return {};
+}
+
+void Switch::run_once(Duration wait_max) { impl_->run_once(wait_max); }
+
+void Switch::stop() {
+  if (!impl_->thread.joinable()) return;
+  impl_->stopping = true;
+  impl_->wake();
+  impl_->thread.join();
+}
+
+}  // namespace lab::netsim
