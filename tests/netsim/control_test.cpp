@@ -7,6 +7,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <functional>
+#include <future>
 #include <thread>
 
 #include "base/file.hpp"
@@ -74,12 +75,12 @@ class ControlTest : public ::testing::Test {
   DaemonConfig config_ = make_config();
   SystemClock clock_;
   Switch switch_{clock_, Random(1)};
-  bool shut_down_ = false;
+  std::promise<void> shut_down_;
   int changes_ = 0;
   Control control_{switch_,
                    clock_,
                    {.read_config = [this]() -> Result<DaemonConfig> { return config_; },
-                    .shutdown = [this] { shut_down_ = true; },
+                    .shutdown = [this] { shut_down_.set_value(); },
                     .changed = [this](const NetState&) { ++changes_; }}};
   boost::asio::io_context io_{1};
   http::Router router_;
@@ -148,7 +149,7 @@ TEST_F(ControlTest, ReloadTakesPortsAndDefaultsAndRefusesWhatNeedsARestart) {
 
 TEST_F(ControlTest, ShutdownIsAnsweredBeforeItHappens) {
   EXPECT_EQ(request("POST", "/shutdown").status, 200);
-  EXPECT_TRUE(shut_down_);
+  EXPECT_EQ(shut_down_.get_future().wait_for(std::chrono::seconds{5}), std::future_status::ready);
 }
 
 TEST_F(ControlTest, BadRequestsSayWhatIsWrongAndChangeNothing) {
