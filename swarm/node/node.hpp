@@ -4,8 +4,9 @@
 //   effects = node.step(now, event);   // for each thing that happened
 //   next call at node.next_deadline() at the latest, with Tick.
 //
-// Effects are to be carried out in their order. SaveLocalState and InstallCertificate must be
-// durable before the effects behind them are begun. The log store is called from inside step().
+// Effects are to be carried out in their order, and those of one step before the next step.
+// SaveLocalState and InstallCertificate must be durable before the effects behind them are begun.
+// The log store is called from inside step().
 //
 // Starting: construct with the LocalState found on disk (none: an inactive node), call start()
 // once. A node with a LocalState must hold the certificate that goes with it.
@@ -53,6 +54,7 @@ struct NodeView {
 struct NodeOptions {
   std::chrono::milliseconds election_timeout{2000};
   std::chrono::milliseconds heartbeat_timeout{200};
+  unsigned snapshot_threshold = 10'000;  // Raft entries
   unsigned snapshot_trailing = 500;
   // Requests that a leader does not answer in this time end with deadline_exceeded.
   std::chrono::milliseconds request_timeout{20'000};
@@ -68,7 +70,7 @@ class Node {
   ~Node();
 
   [[nodiscard]] Effects start(Now now);
-  [[nodiscard]] Effects step(Now now, Event event);
+  [[nodiscard]] Effects step(Now now, const Event& event);
   [[nodiscard]] TimePoint next_deadline() const;
 
   [[nodiscard]] NodeView view() const;

@@ -60,6 +60,7 @@ struct Member::Impl {
   std::deque<std::function<void(int status)>> deferred;
   std::deque<std::function<void()>> finished;  // clients' callbacks, outside of libraft's stack
   int depth = 0;
+  bool closing = false;
 
   Impl(Options options_, LogStore& log_, Transport& transport_, StateMachine& machine_,
        Random random_)
@@ -97,7 +98,7 @@ struct Member::Impl {
   }
 
   void finish(Done done, Result<void> result) {
-    if (!done) return;
+    if (!done || closing) return;
     finished.push_back(
         [done = std::move(done), result = std::move(result)] { done(std::move(result)); });
   }
@@ -359,9 +360,8 @@ Member::Member(Options options, LogStore& log, Transport& transport, StateMachin
 Member::~Member() {
   if (!impl_->initialised) return;
   ++impl_->depth;
+  impl_->closing = true;
   raft_close(&impl_->raft, nullptr);
-  impl_->depth = 0;
-  impl_->drain();
 }
 
 Result<void> Member::start(TimePoint now) {

@@ -59,8 +59,9 @@ class Member {
          Random random);
   Member(const Member&) = delete;
   Member& operator=(const Member&) = delete;
-  // Open requests end with `cancelled`. Tickets still open at the log store must not be reported to
-  // another member: erase() the store or give the next member a fresh one.
+  // Open requests are forgotten: their callbacks are never called. Tickets still open at the log
+  // store must not be reported to another member: erase() the store or give the next member a fresh
+  // one.
   ~Member();
 
   // Loads the log store and begins. A sole voter is leader at once.
