@@ -5,6 +5,7 @@
 
 #include "base/random.hpp"
 #include "base/subprocess.hpp"
+#include "scenarios/pattern.hpp"
 
 namespace lab::scenarios {
 
@@ -39,18 +40,15 @@ class MarkedShell final : public Shell {
     const std::string setup =
         "exec 2>&1; PS1= PS2= PROMPT_COMMAND=; unset HISTFILE; "
         "export LANG=C.UTF-8 LC_ALL=C.UTF-8 TZ=UTC COLUMNS=100 LINES=40 TERM=dumb PAGER=cat; "
-        "read -r -a lab_stat < /proc/$$/stat; echo \"${lab_stat[4]}\"; unset lab_stat; "
-        "cd 2>/dev/null; true";
+        "read -r -a lab_stat < /proc/$$/stat; echo \"${lab_stat[4]} $HOME\"; unset lab_stat";
     Result<ShellOutput> started = run(setup, timeout);
     if (!started) return started.error();
     // What a login prints may come before it.
-    const std::string& text = started->text;
-    const std::size_t end = text.find_last_not_of('\n');
-    const std::size_t begin = end == text.npos ? text.npos : text.find_last_of('\n', end) + 1;
-    if (end != text.npos) {
-      std::from_chars(text.data() + begin, text.data() + end + 1, group_);
-    }
-    home_ = directory_;
+    const std::vector<std::string> lines = output_lines(started->text);
+    const std::string last = lines.empty() ? std::string() : lines.back();
+    const std::size_t space = std::min(last.find(' '), last.size());
+    std::from_chars(last.data(), last.data() + space, group_);
+    home_ = last.substr(std::min(space + 1, last.size()));
     return {};
   }
 

@@ -36,7 +36,8 @@ class Shell {
 class Machines {
  public:
   virtual ~Machines() = default;
-  // A new shell for the user on the machine; an empty machine means this host, as ourselves.
+  // A new shell for the user on the machine (empty: the machine's own); an empty machine means
+  // this host, as ourselves.
   [[nodiscard]] virtual Result<std::unique_ptr<Shell>> open(const std::string& machine,
                                                             const std::string& user) = 0;
 };

@@ -21,7 +21,8 @@ class LocalMachines final : public Machines {
   Result<std::unique_ptr<Shell>> open(const std::string& machine, const std::string&) override {
     opened.push_back(machine);
     if (machine == "gone") return make_error(Code::unavailable, "machine gone is not there");
-    LAB_TRY(std::unique_ptr<Channel> channel, spawn_channel({"bash", "--norc", "--noprofile"}));
+    LAB_TRY(std::unique_ptr<Channel> channel,
+            spawn_channel({"sh", "-c", "cd && exec bash --norc --noprofile"}));
     return make_shell(std::move(channel), clock_, milliseconds(10'000));
   }
   std::vector<std::string> opened;
