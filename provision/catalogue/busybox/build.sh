@@ -13,7 +13,7 @@ done
 chmod 1777 root/tmp
 chmod 700 root/root
 install -m 755 "$busybox" root/bin/busybox
-root/bin/busybox --list-full | while read -r applet; do
+root/bin/busybox --list-full | grep -vx linuxrc | while read -r applet; do
   mkdir -p "root/$(dirname "$applet")"
   [ -e "root/$applet" ] || ln root/bin/busybox "root/$applet"
 done
