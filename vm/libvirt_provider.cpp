@@ -1,0 +1,285 @@
+// The blocking calls of libvirt's C API, all in this file; each operation runs on the pool.
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <unistd.h>
+
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <mutex>
+
+#include "base/blocking.hpp"
+#include "base/clock.hpp"
+#include "base/file.hpp"
+#include "vm/domain_xml.hpp"
+#include "vm/kvm.hpp"
+#include "vm/machine_files.hpp"
+#include "vm/provider.hpp"
+
+namespace lab::vm {
+namespace {
+
+struct ConnectionCloser {
+  void operator()(virConnectPtr connection) const { virConnectClose(connection); }
+};
+struct DomainCloser {
+  void operator()(virDomainPtr domain) const { virDomainFree(domain); }
+};
+using Connection = std::unique_ptr<virConnect, ConnectionCloser>;
+using Domain = std::unique_ptr<virDomain, DomainCloser>;
+
+// The calling thread's last libvirt error.
+Error libvirt_error(Code code, std::string_view context) {
+  const virErrorPtr last = virGetLastError();
+  return make_error(code, "{}: {}", context, last && last->message ? last->message : "unknown");
+}
+
+bool last_error_is(int code) {
+  const virErrorPtr last = virGetLastError();
+  return last != nullptr && last->code == code;
+}
+
+MachineState state_of(virDomainPtr domain) {
+  int state = VIR_DOMAIN_NOSTATE;
+  int reason = 0;
+  if (virDomainGetState(domain, &state, &reason, 0) != 0) return MachineState::absent;
+  switch (state) {
+    case VIR_DOMAIN_RUNNING:
+    case VIR_DOMAIN_BLOCKED:
+    case VIR_DOMAIN_SHUTDOWN: return MachineState::running;
+    case VIR_DOMAIN_PAUSED:
+    case VIR_DOMAIN_PMSUSPENDED: return MachineState::paused;
+    case VIR_DOMAIN_CRASHED: return MachineState::crashed;
+    default: break;
+  }
+  const bool died = reason == VIR_DOMAIN_SHUTOFF_CRASHED || reason == VIR_DOMAIN_SHUTOFF_FAILED;
+  return died ? MachineState::crashed : MachineState::off;
+}
+
+bool is_active(MachineState state) {
+  return state == MachineState::running || state == MachineState::paused;
+}
+
+std::optional<Ownership> ownership_of(virDomainPtr domain) {
+  char* text = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, metadata_namespace, 0);
+  if (text == nullptr) return std::nullopt;
+  std::optional<Ownership> ownership = parse_metadata(text);
+  std::free(text);
+  return ownership;
+}
+
+class LibvirtProvider final : public Provider {
+ public:
+  explicit LibvirtProvider(std::string uri) : uri_(std::move(uri)) {
+    virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});  // errors are values, not lines on stderr
+  }
+
+  [[nodiscard]] std::vector<std::string> notices() const override {
+    const KvmStatus& status = kvm();
+    if (status.usable) return {};
+    return {fmt::format("KVM cannot be used here ({}): machines are emulated, which is slower",
+                        status.reason)};
+  }
+
+  boost::asio::awaitable<Result<void>> define(MachineSpec spec) override {
+    std::function<Result<void>()> work = [this, &spec] { return define_now(spec); };
+    co_return co_await run_blocking(std::move(work));
+  }
+  boost::asio::awaitable<Result<void>> start(MachineId id) override {
+    std::function<Result<void>()> work = [this, &id] { return start_now(id); };
+    co_return co_await run_blocking(std::move(work));
+  }
+  boost::asio::awaitable<Result<void>> stop(MachineId id, std::chrono::milliseconds grace) override;
+  boost::asio::awaitable<Result<void>> destroy(MachineId id) override {
+    std::function<Result<void>()> work = [this, &id] { return destroy_now(id); };
+    co_return co_await run_blocking(std::move(work));
+  }
+  boost::asio::awaitable<Result<MachineState>> state(MachineId id) override {
+    std::function<Result<MachineState>()> work = [this, &id] { return state_now(id); };
+    co_return co_await run_blocking(std::move(work));
+  }
+  boost::asio::awaitable<Result<std::vector<MachineInfo>>> list(std::string lab_id) override {
+    std::function<Result<std::vector<MachineInfo>>()> work = [this, &lab_id] {
+      return list_now(lab_id);
+    };
+    co_return co_await run_blocking(std::move(work));
+  }
+
+ private:
+  Result<virConnectPtr> connection();
+  // The machine's domain; null when there is none; Code::conflict when it is not ours.
+  Result<Domain> find(virConnectPtr connection, const MachineId& id);
+  const KvmStatus& kvm() const {
+    std::call_once(kvm_once_, [this] { kvm_ = probe_kvm(); });
+    return kvm_;
+  }
+
+  Result<void> define_now(const MachineSpec& spec);
+  Result<void> start_now(const MachineId& id);
+  Result<void> press_power_button(const MachineId& id);
+  Result<void> pull_plug(const MachineId& id);
+  Result<void> destroy_now(const MachineId& id);
+  Result<MachineState> state_now(const MachineId& id);
+  Result<std::vector<MachineInfo>> list_now(const std::string& lab_id);
+
+  std::string uri_;
+  std::mutex mutex_;  // guards connection_
+  Connection connection_;
+  mutable std::once_flag kvm_once_;
+  mutable KvmStatus kvm_;
+};
+
+Result<virConnectPtr> LibvirtProvider::connection() {
+  const std::scoped_lock lock(mutex_);
+  if (connection_ && virConnectIsAlive(connection_.get()) == 1) return connection_.get();
+  connection_.reset(virConnectOpen(uri_.c_str()));
+  if (!connection_)
+    return libvirt_error(Code::unavailable, fmt::format("connecting to libvirt at {}", uri_));
+  return connection_.get();
+}
+
+Result<Domain> LibvirtProvider::find(virConnectPtr connection, const MachineId& id) {
+  const std::string name = domain_name(id);
+  Domain domain(virDomainLookupByName(connection, name.c_str()));
+  if (!domain) {
+    if (last_error_is(VIR_ERR_NO_DOMAIN)) return Domain{};
+    return libvirt_error(Code::internal, fmt::format("looking for machine {}", name));
+  }
+  const std::optional<Ownership> ownership = ownership_of(domain.get());
+  if (ownership && ownership->id == id) return domain;
+  return make_error(Code::conflict,
+                    "the libvirt domain {} was not made by this program, so it is left alone; "
+                    "rename it or this lab",
+                    name);
+}
+
+Result<void> LibvirtProvider::define_now(const MachineSpec& spec) {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  LAB_TRY(const Domain existing, find(connection, spec.id));
+  if (existing) {
+    const std::optional<Ownership> ownership = ownership_of(existing.get());
+    if (ownership && ownership->directory != spec.directory)
+      return make_error(Code::conflict, "machine {} exists already, in {}; destroy that lab first",
+                        domain_name(spec.id), ownership->directory.string());
+  }
+  LAB_TRY(const MachineSpec prepared, prepare_machine_files(spec));
+  const std::string xml = domain_xml(prepared, kvm().usable);
+  const Domain domain(virDomainDefineXMLFlags(connection, xml.c_str(), 0));
+  if (!domain)
+    return libvirt_error(Code::internal, fmt::format("defining machine {}", domain_name(spec.id)));
+  return {};
+}
+
+Result<void> LibvirtProvider::start_now(const MachineId& id) {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  LAB_TRY(const Domain domain, find(connection, id));
+  if (!domain) return make_error(Code::not_found, "machine {} is not defined", domain_name(id));
+  const MachineState state = state_of(domain.get());
+  if (state == MachineState::running) return {};
+  const bool done = state == MachineState::paused ? virDomainResume(domain.get()) == 0
+                                                  : virDomainCreate(domain.get()) == 0;
+  if (done) return {};
+  Error error = libvirt_error(Code::internal, fmt::format("starting machine {}", domain_name(id)));
+  // Somebody else may have been faster.
+  if (state_of(domain.get()) == MachineState::running) return {};
+  return error;
+}
+
+Result<void> LibvirtProvider::press_power_button(const MachineId& id) {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  LAB_TRY(const Domain domain, find(connection, id));
+  if (!domain || !is_active(state_of(domain.get()))) return {};
+  if (state_of(domain.get()) == MachineState::paused) virDomainResume(domain.get());
+  if (virDomainShutdownFlags(domain.get(), VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) == 0 ||
+      !is_active(state_of(domain.get())))
+    return {};
+  return libvirt_error(Code::internal,
+                       fmt::format("pressing the power button of {}", domain_name(id)));
+}
+
+Result<void> LibvirtProvider::pull_plug(const MachineId& id) {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  LAB_TRY(const Domain domain, find(connection, id));
+  if (!domain || !is_active(state_of(domain.get()))) return {};
+  if (virDomainDestroy(domain.get()) == 0 || !is_active(state_of(domain.get()))) return {};
+  return libvirt_error(Code::internal, fmt::format("stopping machine {}", domain_name(id)));
+}
+
+boost::asio::awaitable<Result<void>> LibvirtProvider::stop(MachineId id,
+                                                           std::chrono::milliseconds grace) {
+  constexpr std::chrono::milliseconds look_again{50};
+  const SystemClock clock;
+  const TimePoint deadline = clock.now() + grace;
+  if (grace.count() > 0) {
+    std::function<Result<void>()> press = [this, &id] { return press_power_button(id); };
+    LAB_CO_CHECK(co_await run_blocking(std::move(press)));
+    boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+    while (clock.now() < deadline) {
+      LAB_CO_TRY(const MachineState now, co_await state(id));
+      if (!is_active(now)) co_return Result<void>{};
+      timer.expires_after(look_again);
+      co_await timer.async_wait(boost::asio::use_awaitable);
+    }
+  }
+  std::function<Result<void>()> pull = [this, &id] { return pull_plug(id); };
+  co_return co_await run_blocking(std::move(pull));
+}
+
+Result<void> LibvirtProvider::destroy_now(const MachineId& id) {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  LAB_TRY(const Domain domain, find(connection, id));
+  if (!domain) return {};
+  const std::optional<Ownership> ownership = ownership_of(domain.get());
+  LAB_CHECK(pull_plug(id));
+  constexpr unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
+                             VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+                             VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
+  if (virDomainUndefineFlags(domain.get(), flags) != 0 && !last_error_is(VIR_ERR_NO_DOMAIN))
+    return libvirt_error(Code::internal, fmt::format("removing machine {}", domain_name(id)));
+  if (ownership) remove_machine_files(ownership->directory);
+  return {};
+}
+
+Result<MachineState> LibvirtProvider::state_now(const MachineId& id) {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  LAB_TRY(const Domain domain, find(connection, id));
+  return domain ? state_of(domain.get()) : MachineState::absent;
+}
+
+Result<std::vector<MachineInfo>> LibvirtProvider::list_now(const std::string& lab_id) {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  virDomainPtr* all = nullptr;
+  const int count = virConnectListAllDomains(connection, &all, 0);
+  if (count < 0) return libvirt_error(Code::internal, "listing machines");
+  std::vector<MachineInfo> machines;
+  for (int i = 0; i < count; ++i) {
+    const Domain domain(all[i]);
+    // Our names say their lab; this spares a question about domains that are not ours.
+    if (!std::string_view(virDomainGetName(domain.get())).starts_with(lab_id)) continue;
+    const std::optional<Ownership> ownership = ownership_of(domain.get());
+    if (!ownership || (!lab_id.empty() && ownership->id.lab_id != lab_id)) continue;
+    machines.push_back(
+        {ownership->id, state_of(domain.get()), ownership->directory, ownership->ssh_port});
+  }
+  std::free(all);
+  std::sort(machines.begin(), machines.end(),
+            [](const MachineInfo& a, const MachineInfo& b) { return a.id < b.id; });
+  return machines;
+}
+
+// libvirt keeps the state of a session's machines below XDG_RUNTIME_DIR. A login through `su` or
+// `sudo` lacks the variable; without this it would get another daemon that knows no machine.
+void settle_runtime_folder() {
+  if (getenv("XDG_RUNTIME_DIR") != nullptr) return;
+  const std::string folder = fmt::format("/run/user/{}", geteuid());
+  if (access(folder.c_str(), W_OK) == 0) setenv("XDG_RUNTIME_DIR", folder.c_str(), 0);
+}
+
+}  // namespace
+
+std::unique_ptr<Provider> make_libvirt_provider(std::string uri) {
+  settle_runtime_folder();
+  return std::make_unique<LibvirtProvider>(std::move(uri));
+}
+
+}  // namespace lab::vm

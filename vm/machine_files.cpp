@@ -1,0 +1,100 @@
+#include "vm/machine_files.hpp"
+
+#include "base/file.hpp"
+#include "base/subprocess.hpp"
+#include "vm/domain_xml.hpp"
+#include "vm/provider.hpp"
+#include "vm/seed.hpp"
+
+namespace lab::vm {
+namespace {
+
+// Names the base that the disk lies on.
+std::filesystem::path base_record(const std::filesystem::path& machine_directory) {
+  return machine_directory / "disk.base";
+}
+
+Result<void> make_disk(const MachineSpec& spec) {
+  if (spec.disk_mib < spec.image.base_mib)
+    return make_error(Code::invalid_argument,
+                      "machine {}: a disk of {} MiB is too small for its image, which needs {} MiB",
+                      spec.id.name, spec.disk_mib, spec.image.base_mib);
+  const std::filesystem::path disk = disk_path(spec.directory);
+  const std::filesystem::path unfinished = disk.string() + ".new";
+  Command command;
+  command.argv = {"qemu-img",
+                  "create",
+                  "-q",
+                  "-f",
+                  "qcow2",
+                  "-F",
+                  spec.image.base_format,
+                  "-b",
+                  spec.image.base_disk.string(),
+                  unfinished.string(),
+                  fmt::format("{}M", spec.disk_mib)};
+  LAB_CHECK(run_checked(command));
+  LAB_CHECK(write_file(base_record(spec.directory), spec.image.base_disk.string(), 0600));
+  if (rename(unfinished.c_str(), disk.c_str()) != 0)
+    return errno_error(errno, "renaming " + unfinished.string());
+  return {};
+}
+
+// The image that the existing disk was made from.
+Result<GuestImage> image_of_disk(const MachineSpec& spec) {
+  LAB_TRY(const std::string base, read_file(base_record(spec.directory)));
+  if (base == spec.image.base_disk) return spec.image;
+  std::error_code error;
+  if (!std::filesystem::exists(base, error))
+    return make_error(Code::not_found,
+                      "machine {}: its disk is based on {}, which is gone; destroy the machine and "
+                      "make it again",
+                      spec.id.name, base);
+  GuestImage image;
+  image.base_disk = base;
+  const std::filesystem::path folder = image.base_disk.parent_path();
+  if (std::filesystem::exists(folder / "modules.cpio", error)) {
+    image.kernel = folder / "kernel";
+    image.initrd = folder / "modules.cpio";
+  }
+  return image;
+}
+
+Result<void> write_seed(const MachineSpec& spec) {
+  if (spec.image.is_cloud()) {
+    LAB_TRY(const std::string volume, nocloud_volume(nocloud_documents(spec)));
+    return write_file(seed_volume_path(spec.directory), volume, 0600);
+  }
+  LAB_TRY(const std::string modules, read_file(spec.image.initrd));
+  LAB_TRY(const std::string seed, recipe_seed_archive(spec));
+  return write_file(initrd_path(spec.directory), modules + seed, 0600);
+}
+
+}  // namespace
+
+Result<MachineSpec> prepare_machine_files(MachineSpec spec) {
+  LAB_CHECK(make_directories(spec.directory, 0700));
+  std::error_code error;
+  if (!std::filesystem::exists(disk_path(spec.directory), error)) {
+    LAB_CHECK(make_disk(spec));
+  } else {
+    LAB_TRY(spec.image, image_of_disk(spec));
+  }
+  LAB_CHECK(write_seed(spec));
+  return spec;
+}
+
+void remove_machine_files(const std::filesystem::path& machine_directory) {
+  const std::filesystem::path console = console_path(machine_directory);
+  std::error_code ignored;
+  for (const std::filesystem::path& file :
+       {disk_path(machine_directory), initrd_path(machine_directory),
+        seed_volume_path(machine_directory), base_record(machine_directory), console,
+        std::filesystem::path(console.string() + ".0"),
+        std::filesystem::path(console.string() + ".1"),
+        std::filesystem::path(console.string() + ".2")})
+    std::filesystem::remove(file, ignored);
+  std::filesystem::remove(machine_directory, ignored);  // only when it is empty now
+}
+
+}  // namespace lab::vm

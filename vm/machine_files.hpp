@@ -1,0 +1,19 @@
+// The files in a machine's own folder: its overlay disk, and what brings its identity into it.
+#pragma once
+
+#include <filesystem>
+
+#include "base/error.hpp"
+#include "vm/machine.hpp"
+
+namespace lab::vm {
+
+// Makes what is missing: a disk that exists is kept, the seed is written anew. Blocks. Gives the
+// spec with the image that the disk was made from, which differs from the asked one when the recipe
+// has changed since: kernel and modules have to fit together.
+[[nodiscard]] Result<MachineSpec> prepare_machine_files(MachineSpec spec);
+
+// Removes these files, the console too, and the folder if nothing else is in it.
+void remove_machine_files(const std::filesystem::path& machine_directory);
+
+}  // namespace lab::vm
