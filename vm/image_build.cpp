@@ -56,9 +56,9 @@ std::vector<std::string> builder_words(const Recipe& recipe, const AptSources& s
       "--verbose",         "--include=" + fmt::format("{}", fmt::join(recipe.packages, ","))};
   for (const std::string& option : recipe.dpkg_options) words.push_back("--dpkgopt=" + option);
   for (const std::string& option : sources.options) words.push_back("--aptopt=" + option);
-  words.push_back("--customize-hook=root=$1\n" + recipe.customize);
-  words.push_back(
-      fmt::format("--customize-hook=root=$1 disk_mib={}\n{}", recipe.disk_mib, recipe.output));
+  // The scripts come in the environment: mmdebstrap repeats each hook's words in its messages.
+  words.push_back("--customize-hook=root=$1; eval \"$LAB_CUSTOMIZE\"");
+  words.push_back("--customize-hook=root=$1; eval \"$LAB_OUTPUT\"");
   words.insert(words.end(), {"", "/dev/null", "-"});
   return words;
 }
@@ -87,6 +87,10 @@ Result<void> run_builder(const Recipe& recipe, const std::filesystem::path& fold
   // The tools of file systems lie outside an ordinary user's PATH.
   const char* path = getenv("PATH");
   command.environment["PATH"] = fmt::format("{}:/usr/sbin:/sbin", path ? path : "/usr/bin:/bin");
+  command.environment["LAB_CUSTOMIZE"] = recipe.customize;
+  command.environment["LAB_OUTPUT"] = recipe.output;
+  command.environment["LAB_DISK_MIB"] = std::to_string(recipe.disk_mib);
+  command.environment["INITRD"] = "No";  // the kernel package need not make one: we have our own
   command.working_directory = "/";
   command.timeout = build_time_max;
   LAB_TRY(const CommandResult result, run_command(command));
@@ -164,7 +168,9 @@ std::string last_build_step(const std::filesystem::path& log) {
   std::string step;
   std::istringstream lines(*text);
   for (std::string line; std::getline(lines, line);) {
-    if (!line.starts_with("I: ") || line.find("hook") != std::string::npos) continue;
+    // "I: installing essential packages..."; other programs' lines begin otherwise.
+    if (line.size() < 4 || !line.starts_with("I: ") || std::islower(line[3]) == 0) continue;
+    if (line.find("hook") != std::string::npos) continue;
     step = line.substr(3);
     while (step.ends_with('.')) step.pop_back();
   }

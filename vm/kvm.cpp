@@ -61,7 +61,12 @@ constexpr std::size_t reset_vector = 0xfff0;
 constexpr std::string_view jump_to_start{"\xe9\x0d\x00", 3};  // 16-bit offsets wrap around
 constexpr std::chrono::seconds probe_time_max{3};
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+// The first line of what QEMU said, without its name.
+std::string first_line(const std::string& text) {
+  constexpr std::string_view name = "qemu-system-x86_64: ";
+  const std::string line = text.substr(0, text.find('\n'));
+  return line.starts_with(name) ? line.substr(name.size()) : line;
+}
 
 }  // namespace
 

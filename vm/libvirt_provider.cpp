@@ -1,7 +1,7 @@
 // The blocking calls of libvirt's C API, all in this file; each operation runs on the pool.
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
-#include <unistd.h>
+#include <poll.h>
 
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -13,6 +13,7 @@
 #include "base/file.hpp"
 #include "vm/domain_xml.hpp"
 #include "vm/kvm.hpp"
+#include "vm/libvirt_session.hpp"
 #include "vm/machine_files.hpp"
 #include "vm/provider.hpp"
 
@@ -107,6 +108,7 @@ class LibvirtProvider final : public Provider {
 
  private:
   Result<virConnectPtr> connection();
+  Result<void> open_root_session();
   // The machine's domain; null when there is none; Code::conflict when it is not ours.
   Result<Domain> find(virConnectPtr connection, const MachineId& id);
   const KvmStatus& kvm() const {
@@ -133,9 +135,24 @@ Result<virConnectPtr> LibvirtProvider::connection() {
   const std::scoped_lock lock(mutex_);
   if (connection_ && virConnectIsAlive(connection_.get()) == 1) return connection_.get();
   connection_.reset(virConnectOpen(uri_.c_str()));
+  if (!connection_ && session_is_ours_to_start(uri_)) LAB_CHECK(open_root_session());
   if (!connection_)
     return libvirt_error(Code::unavailable, fmt::format("connecting to libvirt at {}", uri_));
   return connection_.get();
+}
+
+// Leaves connection_ empty when the daemon does not answer in time.
+Result<void> LibvirtProvider::open_root_session() {
+  constexpr int look_again_ms = 20;  // libvirt has no way to wait for a daemon
+  constexpr std::chrono::seconds time_max{20};
+  LAB_CHECK(start_root_session());
+  const SystemClock clock;
+  const TimePoint deadline = clock.now() + time_max;
+  while (!connection_ && clock.now() < deadline) {
+    poll(nullptr, 0, look_again_ms);
+    connection_.reset(virConnectOpen(uri_.c_str()));
+  }
+  return {};
 }
 
 Result<Domain> LibvirtProvider::find(virConnectPtr connection, const MachineId& id) {
@@ -267,19 +284,10 @@ Result<std::vector<MachineInfo>> LibvirtProvider::list_now(const std::string& la
   return machines;
 }
 
-// libvirt keeps the state of a session's machines below XDG_RUNTIME_DIR. A login through `su` or
-// `sudo` lacks the variable; without this it would get another daemon that knows no machine.
-void settle_runtime_folder() {
-  if (getenv("XDG_RUNTIME_DIR") != nullptr) return;
-  const std::string folder = fmt::format("/run/user/{}", geteuid());
-  if (access(folder.c_str(), W_OK) == 0) setenv("XDG_RUNTIME_DIR", folder.c_str(), 0);
-}
-
 }  // namespace
 
 std::unique_ptr<Provider> make_libvirt_provider(std::string uri) {
-  settle_runtime_folder();
-  return std::make_unique<LibvirtProvider>(std::move(uri));
+  return std::make_unique<LibvirtProvider>(settle_session_uri(uri));
 }
 
 }  // namespace lab::vm

@@ -13,6 +13,7 @@
 #include <linux/fs.h>
 #include <net/if.h>
 #include <net/route.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -82,7 +83,7 @@ void load_modules() {
 void mount_root() {
   // The block device is there as soon as its driver has probed, which is before finit_module
   // returns unless the kernel probes in the background.
-  for (int i = 0; i < 1000 && access("/dev/vda", F_OK) != 0; ++i) usleep(10'000);
+  for (int i = 0; i < 1000 && access("/dev/vda", F_OK) != 0; ++i) poll(nullptr, 0, 10);
   if (mount("/dev/vda", "/root", "ext4", MS_NOATIME, "") != 0) give_up("mounting /dev/vda");
 }
 

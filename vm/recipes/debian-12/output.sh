@@ -1,5 +1,6 @@
 # Runs after customize.sh: writes the disk to descriptor 3, and to descriptor 4 a tar archive of
-# `vmlinuz` and `modules.cpio` (the initrd's part that belongs to the kernel).
+# `vmlinuz` and `modules.cpio` (the initrd's part that belongs to the kernel). LAB_DISK_MIB is the
+# size of the file system.
 version=$(ls "$root/lib/modules")
 work=$(mktemp -d)
 modules=$work/lab/modules
@@ -17,5 +18,12 @@ cp "$root"/boot/vmlinuz-* "$work/vmlinuz"
 mv "$work.cpio" "$work/modules.cpio"
 tar -c -C "$work" vmlinuz modules.cpio >&4
 rm -rf "$work" "$root/boot"/*
-mke2fs -q -F -t ext4 -L lab-root -m 0 -J size=32 -E lazy_itable_init=0,root_owner=0:0 \
-  -O ^metadata_csum -d "$root" /proc/self/fd/3 "$disk_mib"M
+
+# A bind mount shows the root file system without what mmdebstrap has mounted on it.
+mkdir "$work"
+export root work LAB_DISK_MIB
+unshare --mount sh -euc '
+  mount --bind "$root" "$work"
+  mke2fs -q -F -t ext4 -L lab-root -m 0 -J size=32 -E lazy_itable_init=0,root_owner=0:0 \
+    -O ^metadata_csum -d "$work" /proc/self/fd/3 "${LAB_DISK_MIB}M"'
+rmdir "$work"

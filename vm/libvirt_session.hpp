@@ -1,0 +1,27 @@
+// Where libvirt's per-user daemon is found, and how it is started where libvirt does not do so by
+// itself.
+//
+// For an ordinary user it does. For root, libvirt's client goes to the system's daemon even when a
+// session is asked for; that one may not run, and would run machines as another user, who cannot
+// read root's files. So root gets a session daemon too: a libvirtd in a user namespace where it is
+// not root, which needs and has no privilege.
+#pragma once
+
+#include <string>
+
+#include "base/error.hpp"
+
+namespace lab::vm {
+
+// The URI to open in place of `uri`: the same, but for root's "qemu:///session". May set
+// XDG_RUNTIME_DIR, so call it before threads start.
+[[nodiscard]] std::string settle_session_uri(const std::string& uri);
+
+// Whether `uri` came from settle_session_uri() and its daemon is ours to start.
+[[nodiscard]] bool session_is_ours_to_start(const std::string& uri);
+
+// Starts root's session daemon; returns before it answers. One that runs already is left alone. It
+// ends by itself two minutes after its last machine.
+[[nodiscard]] Result<void> start_root_session();
+
+}  // namespace lab::vm
