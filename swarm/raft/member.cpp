@@ -1,11 +1,10 @@
 #include "swarm/raft/member.hpp"
 
-#include <raft.h>
-
 #include <cstring>
 #include <deque>
 #include <map>
 
+#include "swarm/raft/libraft.hpp"
 #include "swarm/raft/message.hpp"
 
 namespace lab::swarm::raft {

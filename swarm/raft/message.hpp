@@ -2,10 +2,9 @@
 // snapshots) is allocated with its own allocator.
 #pragma once
 
-#include <raft.h>
-
 #include "base/error.hpp"
 #include "swarm/proto/wire.pb.h"
+#include "swarm/raft/libraft.hpp"
 #include "swarm/raft/log_store.hpp"
 
 namespace lab::swarm::raft {
