@@ -45,8 +45,11 @@ constexpr std::size_t idle_connections_max = 8;
 
 class WireResponse final : public ClientResponse {
  public:
-  WireResponse(std::weak_ptr<Client::Impl> pool, Wire wire)
-      : pool_(std::move(pool)), wire_(std::make_unique<Wire>(std::move(wire))), reader_(*wire_) {}
+  WireResponse(std::weak_ptr<Client::Impl> pool, Wire wire, std::chrono::milliseconds body_timeout)
+      : pool_(std::move(pool)),
+        wire_(std::make_unique<Wire>(std::move(wire))),
+        reader_(*wire_),
+        body_timeout_(body_timeout) {}
   ~WireResponse() override;
 
   MessageReader<false>& reader() { return reader_; }
@@ -59,10 +62,16 @@ class WireResponse final : public ClientResponse {
   void keep_headers() { headers_ = reader_.headers(); }
 
   asio::awaitable<Result<std::size_t>> read_some(asio::mutable_buffer buffer) override {
-    return reader_.read_some(buffer);
+    Deadline deadline(wire_->stream->executor(), body_timeout_, [this] { wire_->stream->close(); });
+    auto count = co_await reader_.read_some(buffer);
+    if (deadline.end()) co_return body_late();
+    co_return count;
   }
   asio::awaitable<Result<std::string>> read_all(std::size_t bytes_max) override {
-    return reader_.read_all(bytes_max);
+    Deadline deadline(wire_->stream->executor(), body_timeout_, [this] { wire_->stream->close(); });
+    auto body = co_await reader_.read_all(bytes_max);
+    if (deadline.end()) co_return body_late();
+    co_return body;
   }
 
   StreamPtr take_stream() override {
@@ -71,10 +80,16 @@ class WireResponse final : public ClientResponse {
   }
 
  private:
+  [[nodiscard]] Error body_late() const {
+    return make_error(Code::deadline_exceeded, "no more of the body from {} within {} ms",
+                      wire_->stream->peer_address(), body_timeout_.count());
+  }
+
   std::weak_ptr<Client::Impl> pool_;
   std::unique_ptr<Wire> wire_;  // on the heap: the reader refers to it
   MessageReader<false> reader_;
   Headers headers_;
+  std::chrono::milliseconds body_timeout_;
   bool taken_ = false;
 };
 
@@ -128,7 +143,7 @@ asio::awaitable<Result<void>> send_request(Stream& stream, const ClientRequest& 
 
 asio::awaitable<Result<std::unique_ptr<ClientResponse>>> exchange(
     std::shared_ptr<Client::Impl> impl, Wire wire, const ClientRequest& request) {
-  auto response = std::make_unique<WireResponse>(impl, std::move(wire));
+  auto response = std::make_unique<WireResponse>(impl, std::move(wire), request.body_timeout);
   Stream* stream = response->wire().stream.get();
   Deadline deadline(impl->executor, request.timeout, [stream] { stream->close(); });
   if (request.method == "HEAD") response->reader().parser().skip(true);

@@ -52,6 +52,8 @@ struct ClientRequest {
   std::optional<std::uint64_t> content_length;
   std::chrono::milliseconds timeout{
       30'000};  // to connect, and until the answer's head has come; 0 waits forever
+  std::chrono::milliseconds body_timeout{
+      0};  // for each piece of the answer's body; 0 waits forever
 };
 
 // Keeps idle connections and uses them again. One executor thread at a time.

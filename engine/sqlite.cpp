@@ -99,6 +99,10 @@ Result<void> Database::execute(const std::string& sql) {
   return {};
 }
 
+Result<void> Database::set_durable(bool on) {
+  return execute(on ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
+}
+
 std::int64_t Database::last_insert_rowid() const { return sqlite3_last_insert_rowid(handle_); }
 
 Result<Transaction> Transaction::begin(Database& database) {

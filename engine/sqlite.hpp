@@ -74,6 +74,9 @@ class Database {
     return statement.run();
   }
   [[nodiscard]] Result<void> execute(const std::string& sql);
+  // Off: commits are still atomic and ordered, but reach the disk only with the next commit that is
+  // made while it is on. Not inside a transaction.
+  [[nodiscard]] Result<void> set_durable(bool on);
   [[nodiscard]] std::int64_t last_insert_rowid() const;
 
  private:

@@ -1,6 +1,7 @@
 // The image part of the Docker Engine API: /images, /auth and /distribution.
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <memory>
 
 #include "base/clock.hpp"
@@ -14,15 +15,17 @@ namespace lab::engine::api {
 // server. Downloads that are under way when it ends are cut off and resumed by the next pull.
 class ImageRoutes {
  public:
-  ImageRoutes(image::ImageStore& store, registry::Options options, const Clock& clock);
+  ImageRoutes(boost::asio::any_io_executor executor, image::ImageStore& store,
+              registry::Options options, const Clock& clock);
   ImageRoutes(const ImageRoutes&) = delete;
   ImageRoutes& operator=(const ImageRoutes&) = delete;
   ~ImageRoutes();
 
   void add_to(http::Router& router);
 
- private:
   struct Impl;
+
+ private:
   std::shared_ptr<Impl> impl_;
 };
 

@@ -101,6 +101,11 @@ Result<ImagePtr> make_image(std::string config_text) {
   return ImagePtr(std::move(image));
 }
 
+Result<std::vector<std::string>> diff_ids_of_config(const std::string& config_text) {
+  LAB_TRY(const ImagePtr image, make_image(config_text));
+  return image->diff_ids;
+}
+
 Result<void> ImageStore::Impl::open_database() {
   LAB_CHECK(make_directories(root / "layers", 0700));
   LAB_CHECK(make_directories(root / "blobs" / "sha256", 0700));

@@ -36,12 +36,19 @@ struct Image {
   std::uint64_t size_bytes = 0;       // of all unpacked layers
   std::vector<std::string> tags;      // "busybox:latest" (familiar), sorted
   std::vector<std::string> digests;   // "busybox@sha256:...", sorted
-  std::string last_tagged;            // RFC 3339
+  std::string last_tagged;            // RFC 3339: when tag() last named it; empty if never
 
   // config["config"]: Cmd, Entrypoint, Env, User, WorkingDir, ...; empty if there is none.
   [[nodiscard]] const boost::json::object& run_config() const;
 };
 using ImagePtr = std::shared_ptr<const Image>;
+
+// The layers that an image's configuration names, lowest first.
+[[nodiscard]] Result<std::vector<std::string>> diff_ids_of_config(const std::string& config_text);
+
+// "sha256:..." of each stack of layers from the lowest up, as OCI's image specification defines
+// it; Docker shows layers by these.
+[[nodiscard]] std::vector<std::string> chain_ids(const std::vector<std::string>& diff_ids);
 
 // What /events tells about images. action: "pull", "push", "tag", "untag", "delete", "load", ...
 struct ImageEvent {
@@ -82,7 +89,8 @@ class ImageStore {
                                                                 const Clock& clock);
   ~ImageStore();
 
-  // Both may be set once after open(), before requests are served.
+  // Both may be set once after open(), before requests are served. The sink is called on whatever
+  // thread the change was made.
   void set_users(const ImageUsers* users);
   void set_event_sink(std::function<void(ImageEvent)> sink);
   void emit(ImageEvent event) const;
@@ -179,6 +187,10 @@ class ImageStore {
   };
   // All layers named in the configuration must be there. Durable on return.
   [[nodiscard]] Result<ImagePtr> add_image(const NewImage& image);
+
+  // After a push: the image is now known by this digest, under which the registry has `manifest`.
+  [[nodiscard]] Result<void> add_pushed(const std::string& image_id, const Reference& by_digest,
+                                        const std::string& manifest, const std::string& media_type);
 
   // The manifests that the image was pulled or pushed with, exactly as they were.
   struct StoredManifest {

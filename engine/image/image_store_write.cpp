@@ -26,34 +26,43 @@ std::uint64_t bytes_of_file(const fs::path& path) {
 
 }  // namespace
 
+Result<void> ImageStore::Impl::record_layer(const NewLayer& layer, bool known) {
+  LAB_TRY(Transaction transaction, Transaction::begin(*database));
+  LayerRecord record;
+  record.size_bytes = layer.size_bytes;
+  if (known) {
+    record = layers.at(layer.diff_id);
+  } else {
+    LAB_CHECK(database->run("INSERT INTO layers (diff_id, size) VALUES (?, ?)", layer.diff_id,
+                            static_cast<std::int64_t>(layer.size_bytes)));
+    record.number = database->last_insert_rowid();
+    LAB_CHECK(move_file(layer.directory, layer_path(record.number)));
+  }
+  if (!layer.blob_file.empty()) {
+    const LayerBlob blob{layer.blob, layer.media_type, bytes_of_file(layer.blob_file)};
+    LAB_CHECK(move_file(layer.blob_file, blob_path(layer.blob)));
+    LAB_CHECK(database->run(
+        "INSERT OR REPLACE INTO layer_blobs (digest, diff_id, media_type, size)"
+        " VALUES (?, ?, ?, ?)",
+        blob.digest, layer.diff_id, blob.media_type, static_cast<std::int64_t>(blob.size_bytes)));
+    std::erase_if(record.blobs, [&](const LayerBlob& old) { return old.digest == blob.digest; });
+    record.blobs.push_back(blob);
+  }
+  LAB_CHECK(transaction.commit());
+  layers[layer.diff_id] = std::move(record);
+  return {};
+}
+
 Result<void> ImageStore::add_layer(const NewLayer& layer) {
   bool known = false;
   {
     const std::scoped_lock lock(impl_->mutex);
     known = impl_->layers.contains(layer.diff_id);
-    LAB_TRY(Transaction transaction, Transaction::begin(*impl_->database));
-    LayerRecord record;
-    record.size_bytes = layer.size_bytes;
-    if (known) {
-      record = impl_->layers.at(layer.diff_id);
-    } else {
-      LAB_CHECK(impl_->database->run("INSERT INTO layers (diff_id, size) VALUES (?, ?)",
-                                     layer.diff_id, static_cast<std::int64_t>(layer.size_bytes)));
-      record.number = impl_->database->last_insert_rowid();
-      LAB_CHECK(move_file(layer.directory, impl_->layer_path(record.number)));
-    }
-    if (!layer.blob_file.empty()) {
-      const LayerBlob blob{layer.blob, layer.media_type, bytes_of_file(layer.blob_file)};
-      LAB_CHECK(move_file(layer.blob_file, impl_->blob_path(layer.blob)));
-      LAB_CHECK(impl_->database->run(
-          "INSERT OR REPLACE INTO layer_blobs (digest, diff_id, media_type, size)"
-          " VALUES (?, ?, ?, ?)",
-          blob.digest, layer.diff_id, blob.media_type, static_cast<std::int64_t>(blob.size_bytes)));
-      std::erase_if(record.blobs, [&](const LayerBlob& old) { return old.digest == blob.digest; });
-      record.blobs.push_back(blob);
-    }
-    LAB_CHECK(transaction.commit());
-    impl_->layers[layer.diff_id] = std::move(record);
+    // A layer counts only once an image has it: that commit brings this one to the disk too.
+    LAB_CHECK(impl_->database->set_durable(false));
+    auto recorded = impl_->record_layer(layer, known);
+    LAB_CHECK(impl_->database->set_durable(true));
+    LAB_CHECK(recorded);
   }
   if (known) LAB_CHECK(layer::remove_tree(layer.directory));
   return {};
@@ -64,24 +73,26 @@ Result<void> ImageStore::Impl::put_name(const Reference& reference, const std::s
                        reference.canonical(), image_id);
 }
 
+Result<void> ImageStore::Impl::put_manifest(const std::string& image_id, const std::string& text,
+                                            const std::string& media_type) {
+  return database->run(
+      "INSERT OR REPLACE INTO manifests (digest, image_id, media_type, content)"
+      " VALUES (?, ?, ?, ?)",
+      "sha256:" + sha256_hex(text), image_id, media_type, text);
+}
+
 Result<ImagePtr> ImageStore::add_image(const NewImage& image) {
   LAB_TRY(const ImagePtr made, make_image(image.config_text));
   // The files first: a committed image must not lack a byte after a power failure.
   LAB_CHECK(impl_->sync_files());
-  const std::string now = format_rfc3339(impl_->clock.wall_now());
   const std::scoped_lock lock(impl_->mutex);
   LAB_CHECK(impl_->folders_of(made->diff_ids));
   LAB_TRY(Transaction transaction, Transaction::begin(*impl_->database));
   LAB_CHECK(impl_->database->run(
-      "INSERT INTO images (id, config, parent, last_tagged) VALUES (?, ?, ?, ?)"
-      " ON CONFLICT (id) DO UPDATE SET last_tagged = excluded.last_tagged",
-      made->id, made->config_text, image.parent, now));
+      "INSERT OR IGNORE INTO images (id, config, parent, last_tagged) VALUES (?, ?, ?, '')",
+      made->id, made->config_text, image.parent));
   if (!image.manifest.empty()) {
-    LAB_CHECK(impl_->database->run(
-        "INSERT OR REPLACE INTO manifests (digest, image_id, media_type, content)"
-        " VALUES (?, ?, ?, ?)",
-        "sha256:" + sha256_hex(image.manifest), made->id, image.manifest_media_type,
-        image.manifest));
+    LAB_CHECK(impl_->put_manifest(made->id, image.manifest, image.manifest_media_type));
   }
   for (const Reference& name : image.references) LAB_CHECK(impl_->put_name(name, made->id));
   LAB_CHECK(transaction.commit());
@@ -98,7 +109,6 @@ Result<ImagePtr> ImageStore::add_image(const NewImage& image) {
     record = {name, made->id};
   }
   for (const std::string& id : changed) impl_->refresh(id);
-  impl_->refresh(made->id, now);
   return impl_->images.at(made->id);
 }
 
@@ -121,6 +131,22 @@ Result<void> ImageStore::tag(const std::string& image_id, const Reference& refer
     impl_->refresh(image_id, now);
   }
   if (reference.digest.empty()) emit({"tag", image_id, reference.familiar()});
+  return {};
+}
+
+Result<void> ImageStore::add_pushed(const std::string& image_id, const Reference& by_digest,
+                                    const std::string& manifest, const std::string& media_type) {
+  const std::scoped_lock lock(impl_->mutex);
+  if (!impl_->images.contains(image_id)) return {};  // removed meanwhile
+  LAB_TRY(Transaction transaction, Transaction::begin(*impl_->database));
+  LAB_CHECK(impl_->put_manifest(image_id, manifest, media_type));
+  LAB_CHECK(impl_->put_name(by_digest, image_id));
+  LAB_CHECK(transaction.commit());
+  NameRecord& record = impl_->names[by_digest.canonical()];
+  const std::string previous = std::exchange(record.image_id, image_id);
+  record.reference = by_digest;
+  impl_->refresh(previous);
+  impl_->refresh(image_id);
   return {};
 }
 

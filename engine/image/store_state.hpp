@@ -12,9 +12,6 @@
 
 namespace lab::engine::image {
 
-// "sha256:..." of a stack of layers, lowest first, as OCI's image specification defines it.
-[[nodiscard]] std::vector<std::string> chain_ids(const std::vector<std::string>& diff_ids);
-
 struct LayerRecord {
   std::int64_t number = 0;  // the name of its folder
   std::uint64_t size_bytes = 0;
@@ -62,6 +59,10 @@ struct ImageStore::Impl {
   [[nodiscard]] std::vector<std::string> children_of(const std::string& image_id) const;
   [[nodiscard]] ImagePtr find(std::string_view name_or_id) const;
   [[nodiscard]] Result<void> put_name(const Reference& reference, const std::string& image_id);
+
+  [[nodiscard]] Result<void> record_layer(const NewLayer& layer, bool known);
+  [[nodiscard]] Result<void> put_manifest(const std::string& image_id, const std::string& text,
+                                          const std::string& media_type);
 
   // Layers that an image or a holder needs.
   [[nodiscard]] std::set<std::string> layers_needed() const;

@@ -1,0 +1,33 @@
+// The `filters` parameter of list and prune requests.
+#pragma once
+
+#include <initializer_list>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace lab::engine::api {
+
+class FilterSet {
+ public:
+  // {"name":["value",...]} or the older {"name":{"value":true}}; empty text is no filter.
+  [[nodiscard]] static Result<FilterSet> parse(std::string_view text);
+
+  // Code::invalid_argument "Invalid filter 'NAME'" when one is not of these.
+  [[nodiscard]] Result<void> check_names(std::initializer_list<std::string_view> known) const;
+  [[nodiscard]] bool has(std::string_view name) const { return filters_.contains(name); }
+  [[nodiscard]] const std::vector<std::string>& values(std::string_view name) const;
+  // Docker's booleans of a filter; Code::invalid_argument "Invalid filter 'NAME=[x]'".
+  [[nodiscard]] Result<bool> flag(std::string_view name, bool fallback) const;
+  // Every "KEY" or "KEY=VALUE" of the filter is in `labels`.
+  [[nodiscard]] bool match_labels(std::string_view name,
+                                  const std::map<std::string, std::string>& labels) const;
+
+ private:
+  std::map<std::string, std::vector<std::string>, std::less<>> filters_;
+};
+
+}  // namespace lab::engine::api
