@@ -322,7 +322,7 @@ std::vector<std::string> diff_in_order(const std::vector<Line>& expected,
         diff.emplace_back("  ...");
         ++i;
       } else {
-        ++j;
+        diff.push_back(". " + actual[j++]);
       }
     } else if (i < rows && j < columns && same[i][j] && cost[i][j] == cost[i + 1][j + 1]) {
       diff.push_back("  " + actual[j++]);

@@ -23,8 +23,9 @@ using Captures = std::map<std::string, std::string, std::less<>>;
 
 struct MatchResult {
   bool matched = false;
-  Captures captures;              // of this output; empty unless it matched
-  std::vector<std::string> diff;  // "  same", "- expected", "+ actual"; empty when it matched
+  Captures captures;  // of this output; empty unless it matched
+  // "  same", "- expected", "+ actual", ". actual" for what "..." took; empty when it matched.
+  std::vector<std::string> diff;
 };
 
 class Pattern {

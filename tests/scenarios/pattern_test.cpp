@@ -139,7 +139,7 @@ TEST(Pattern, UnorderedLinesMatchInAnyOrder) {
 TEST(Pattern, DiffShowsMissingAndUnexpectedLines) {
   MatchResult result = match({"one", "two", "...", "end"}, "one\n2\nx\ny\nend\n");
   EXPECT_FALSE(result.matched);
-  EXPECT_THAT(result.diff, ElementsAre("  one", "- two", "  ...", "  end"));
+  EXPECT_THAT(result.diff, ElementsAre("  one", "- two", ". 2", ". x", ". y", "  ...", "  end"));
   MatchResult extra = match({"one"}, "one\nmore\n");
   EXPECT_THAT(extra.diff, ElementsAre("  one", "+ more"));
   EXPECT_THAT(match({"a"}, "", {}, true).diff, ElementsAre("- a"));
