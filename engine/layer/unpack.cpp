@@ -3,7 +3,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
-#include <locale.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "engine/layer/tree.hpp"
+#include "engine/layer/utf8_locale.hpp"
 
 namespace lab::engine::layer {
 
@@ -24,26 +24,6 @@ constexpr std::string_view whiteout_metadata_prefix = ".wh..wh.";
 constexpr std::string_view whiteout_opaque = ".wh..wh..opq";
 constexpr const char* overlay_opaque = "trusted.overlay.opaque";
 constexpr mode_t permission_bits = 07777;
-
-// libarchive turns the UTF-8 names of pax headers into the thread's character set; in the "C"
-// locale they would be lost.
-class Utf8Locale {
- public:
-  Utf8Locale()
-      : locale_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)),
-        previous_(locale_ == nullptr ? nullptr : ::uselocale(locale_)) {}
-  Utf8Locale(const Utf8Locale&) = delete;
-  Utf8Locale& operator=(const Utf8Locale&) = delete;
-  ~Utf8Locale() {
-    if (locale_ == nullptr) return;
-    ::uselocale(previous_);
-    ::freelocale(locale_);
-  }
-
- private:
-  locale_t locale_;
-  locale_t previous_;
-};
 
 struct ReaderState {
   ByteSource* source;
