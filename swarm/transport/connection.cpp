@@ -37,7 +37,7 @@ void Connection::establish(StreamPtr stream, Endpoint peer) {
 }
 
 void Connection::enqueue(const proto::Frame& frame) {
-  if (closed_) return;
+  if (!open()) return;
   std::size_t size = frame.ByteSizeLong();
   if (queue_.size() + size > queue_bytes_max_) {
     log::warning("dropping a message of {} bytes to {}: {} bytes wait already", size, peer_.address,
@@ -57,20 +57,31 @@ void Connection::close() {
   if (stream_) stream_->close();
 }
 
+void Connection::finish() {
+  if (queue_.empty() && !writing_) return close();
+  if (!stream_) return close();
+  finishing_ = true;
+  wake_.cancel();
+}
+
 asio::awaitable<void> Connection::run_writer(std::shared_ptr<Connection> self) {
-  while (self->open()) {
+  while (!self->closed_) {
     if (self->queue_.empty()) {
+      if (self->finishing_) break;
       co_await self->wake_.async_wait(asio::as_tuple(asio::use_awaitable));
       continue;
     }
     std::string bytes = std::move(self->queue_);
     self->queue_.clear();
+    self->writing_ = true;
     Result<void> written = co_await self->stream_->write(bytes);
+    self->writing_ = false;
     if (!written) {
       if (self->open()) log::debug("{}", written.error().message);
-      self->close();
+      break;
     }
   }
+  self->close();
 }
 
 asio::awaitable<Result<proto::Frame>> Connection::read_frame(std::shared_ptr<Connection> self,

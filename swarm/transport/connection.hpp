@@ -21,7 +21,7 @@ class Connection {
   }
 
   [[nodiscard]] const Endpoint& peer() const { return peer_; }
-  [[nodiscard]] bool open() const { return !closed_; }
+  [[nodiscard]] bool open() const { return !closed_ && !finishing_; }
   // False until the handshake is done; frames wait.
   [[nodiscard]] bool established() const { return stream_ != nullptr; }
   [[nodiscard]] Stream& stream() { return *stream_; }
@@ -31,6 +31,8 @@ class Connection {
   void enqueue(const proto::Frame& frame);
   // What waits is lost. Idempotent.
   void close();
+  // Writes what waits, takes nothing more, then closes.
+  void finish();
 
   // Writes what is queued until the connection is closed or fails (then closes it).
   [[nodiscard]] static boost::asio::awaitable<void> run_writer(std::shared_ptr<Connection> self);
@@ -44,6 +46,8 @@ class Connection {
   boost::asio::steady_timer wake_;
   std::string queue_;
   std::size_t queue_bytes_max_;
+  bool writing_ = false;
+  bool finishing_ = false;
   bool closed_ = false;
 };
 

@@ -61,7 +61,7 @@ struct PeerTransport::Impl : std::enable_shared_from_this<PeerTransport::Impl> {
   [[nodiscard]] ConnectionPtr find(const Endpoint& to) const;
   [[nodiscard]] ConnectionPtr add(Endpoint peer);
   void remove(const ConnectionPtr& connection);
-  void close_all();
+  void finish_all();
 
   [[nodiscard]] Result<void> identify(Stream& stream, Endpoint& peer) const;
   static asio::awaitable<void> accept_loop(std::shared_ptr<Impl> self,
@@ -156,9 +156,9 @@ void PeerTransport::Impl::remove(const ConnectionPtr& connection) {
   connections.erase(connection->peer().connection);
 }
 
-void PeerTransport::Impl::close_all() {
+void PeerTransport::Impl::finish_all() {
   auto closing = std::exchange(connections, {});
-  for (auto& [id, connection] : closing) connection->close();
+  for (auto& [id, connection] : closing) connection->finish();
 }
 
 // The newest connection with the receiver: an older one may be one that its peer has given up.
@@ -300,10 +300,10 @@ asio::awaitable<void> PeerTransport::Impl::read_loop(std::shared_ptr<Impl> self,
   std::size_t bytes_max = connection->peer().node_id.empty()
                               ? self->options.anonymous_frame_bytes_max
                               : self->options.frame_bytes_max;
-  while (connection->open()) {
+  for (;;) {
     Result<proto::Frame> frame = co_await Connection::read_frame(connection, bytes_max);
-    if (!connection->open()) break;
     if (!frame) {
+      if (!connection->open()) break;
       if (frame.error().code == Code::invalid_argument) {
         log::warning("{}", frame.error().message);
       } else {
@@ -312,7 +312,8 @@ asio::awaitable<void> PeerTransport::Impl::read_loop(std::shared_ptr<Impl> self,
       }
       break;
     }
-    self->handle(connection, std::move(*frame));
+    // One that is being finished is read on until its queue is written.
+    if (connection->open()) self->handle(connection, std::move(*frame));
   }
   self->remove(connection);
 }
@@ -336,7 +337,7 @@ PeerTransport::PeerTransport(asio::any_io_executor executor, const Clock& clock,
 PeerTransport::~PeerTransport() { stop(); }
 
 Result<std::uint16_t> PeerTransport::listen(const std::string& address, std::uint16_t port) {
-  if (impl_->acceptor) impl_->acceptor->close();
+  stop_listening();
   boost::system::error_code error;
   asio::ip::address parsed = asio::ip::make_address(address, error);
   if (error)
@@ -354,11 +355,17 @@ Result<std::uint16_t> PeerTransport::listen(const std::string& address, std::uin
   return acceptor->local_endpoint().port();
 }
 
+void PeerTransport::stop_listening() {
+  if (!impl_->acceptor) return;
+  impl_->acceptor->close();
+  impl_->acceptor.reset();
+}
+
 Result<void> PeerTransport::set_identity(const ca::Identity& identity) {
   LAB_CHECK(impl_->make_contexts(identity));
   impl_->identity = identity;
   impl_->failed_dials.clear();
-  impl_->close_all();
+  impl_->finish_all();
   return {};
 }
 
@@ -367,7 +374,7 @@ void PeerTransport::clear_identity() {
   impl_->own = {};
   impl_->client_context.reset();
   impl_->server_context.reset();
-  impl_->close_all();
+  impl_->finish_all();
 }
 
 void PeerTransport::set_pin(std::optional<ca::JoinToken> token) {
@@ -399,16 +406,16 @@ void PeerTransport::disconnect(const std::string& node_id) {
   for (auto& [id, connection] : impl_->connections) {
     if (connection->peer().node_id == node_id) closing.push_back(connection);
   }
-  for (const ConnectionPtr& connection : closing) impl_->remove(connection);
+  for (const ConnectionPtr& connection : closing) {
+    connection->finish();
+    impl_->connections.erase(connection->peer().connection);
+  }
 }
 
 void PeerTransport::stop() {
   impl_->stopped = true;
-  if (impl_->acceptor) {
-    impl_->acceptor->close();
-    impl_->acceptor.reset();
-  }
-  impl_->close_all();
+  stop_listening();
+  impl_->finish_all();
 }
 
 }  // namespace lab::swarm::transport

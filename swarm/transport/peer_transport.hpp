@@ -61,6 +61,8 @@ class PeerTransport {
   // first.
   [[nodiscard]] Result<std::uint16_t> listen(const std::string& address, std::uint16_t port);
 
+  void stop_listening();
+
   // From now on shows this certificate and believes this root. Connections made with another
   // identity are closed.
   [[nodiscard]] Result<void> set_identity(const ca::Identity& identity);
