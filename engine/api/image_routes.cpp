@@ -370,9 +370,8 @@ Done ImageRoutes::Impl::distribution(Exchange& exchange) {
     if (answer.has_value() || answer.error().code == Code::not_found) break;
   }
   if (answer.has_error()) {
-    const bool known_code = answer.error().code == Code::not_found ||
-                            answer.error().code == Code::unauthorized ||
-                            answer.error().code == Code::forbidden;
+    const bool known_code =
+        answer.error().code == Code::not_found || answer.error().code == Code::forbidden;
     co_return known_code ? answer.error() : plain_error(answer.error());
   }
   co_return co_await exchange.respond(http::json_response(200, *answer));

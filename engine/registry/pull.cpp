@@ -97,10 +97,7 @@ struct Puller::Job {
 
 Error pull_error(const Error& error, const image::Reference& reference) {
   const std::string_view text = error.message;
-  if (text.starts_with("denied: ") || text.starts_with("unauthorized: ")) {
-    if (text.starts_with("unauthorized: ") && reference.domain != image::default_domain) {
-      return Error{Code::internal, error.message};
-    }
+  if (text.starts_with("denied: ")) {
     return make_error(Code::not_found,
                       "pull access denied for {}, repository does not exist or may require "
                       "'docker login': {}",

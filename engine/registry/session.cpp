@@ -67,6 +67,12 @@ Error transport_error(std::string_view method, const Url& url, const Error& erro
                     transport_reason(error, url));
 }
 
+// A challenge that could not be answered is told with the request that met it, as Go does.
+Error in_request(const Error& error, std::string_view verb, std::string_view url) {
+  if (error.code != Code::unauthorized) return error;
+  return error.wrap("{} \"{}\"", verb, url);
+}
+
 std::string words_of_code(std::string code) {
   std::transform(code.begin(), code.end(), code.begin(), [](unsigned char c) {
     return c == '_' ? ' ' : static_cast<char>(std::tolower(c));
@@ -96,6 +102,17 @@ Error error_of_body(int status, std::string_view body) {
 }
 
 asio::awaitable<Error> error_of(http::ClientResponse& response) {
+  // What a Bearer challenge says of the token (RFC 6750) goes before the body.
+  for (const Challenge& challenge : parse_challenges(response.headers())) {
+    const auto reason = challenge.parameters.find("error");
+    if (challenge.scheme != "bearer" || reason == challenge.parameters.end()) continue;
+    if (reason->second == "insufficient_scope") {
+      co_return Error{Code::forbidden, "denied: requested access to the resource is denied"};
+    }
+    if (reason->second == "invalid_token") {
+      co_return Error{Code::unauthorized, "unauthorized: authentication required"};
+    }
+  }
   auto body = co_await response.read_all(error_bytes_max);
   co_return error_of_body(response.status(), body.has_value() ? *body : std::string());
 }
@@ -232,10 +249,8 @@ asio::awaitable<Result<void>> Session::ping() {
   const std::vector<Challenge> challenges = parse_challenges(response->headers());
   LAB_CO_TRY(const std::string ignored, co_await response->read_all(error_bytes_max));
   if (is_success(status)) co_return Result<void>{};
-  if (status == 401 && !challenges.empty()) {
-    if (authorization_.empty()) LAB_CO_CHECK(co_await answer(challenges));
-    co_return Result<void>{};
-  }
+  // It is a registry; the challenge is answered when there is something to ask for.
+  if (status == 401 && !challenges.empty()) co_return Result<void>{};
   co_return error_of_body(status, ignored);
 }
 
@@ -256,11 +271,13 @@ asio::awaitable<Result<FetchedManifest>> Session::manifest(std::string reference
   for (const std::string_view type : {docker_manifest, docker_list, oci_index, oci_manifest}) {
     get.headers.add("Accept", std::string(type));
   }
-  LAB_CO_TRY(const ResponsePtr response, co_await request(std::move(get)));
-  if (!is_success(response->status())) co_return co_await error_of(*response);
+  const std::string url = host_.url.origin() + get.target;
+  const auto response = co_await request(std::move(get));
+  if (response.has_error()) co_return in_request(response.error(), "Head", url);
+  if (!is_success((*response)->status())) co_return co_await error_of(**response);
   FetchedManifest fetched;
-  fetched.media_type = response->headers().get("Content-Type");
-  LAB_CO_TRY(fetched.text, co_await response->read_all(manifest_bytes_max));
+  fetched.media_type = (*response)->headers().get("Content-Type");
+  LAB_CO_TRY(fetched.text, co_await (*response)->read_all(manifest_bytes_max));
   fetched.digest = "sha256:" + sha256_hex(fetched.text);
   if (image::is_digest(reference) && fetched.digest != reference) {
     co_return make_error(Code::unavailable, "manifest verification failed for digest {}",
