@@ -315,7 +315,7 @@ asio::awaitable<Result<void>> download_all(Download& download) {
     for (int seconds = attempt; seconds > 0 && !download.stopped(); --seconds) {
       download.progress.layer(
           fmt::format("Retrying in {} second{}", seconds, seconds == 1 ? "" : "s"), download.id);
-      co_await sleep_for(std::chrono::seconds(1));
+      co_await pause(std::chrono::seconds(1));
     }
   }
 }

@@ -39,7 +39,7 @@ class Signal {
   boost::asio::steady_timer timer_;
 };
 
-[[nodiscard]] inline boost::asio::awaitable<void> sleep_for(std::chrono::milliseconds time) {
+[[nodiscard]] inline boost::asio::awaitable<void> pause(std::chrono::milliseconds time) {
   boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor, time);
   co_await timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
 }
