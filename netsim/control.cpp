@@ -30,13 +30,13 @@ Result<json::object> parse_body(std::string_view text) {
   return std::move(value.get_object());
 }
 
-Result<std::vector<LinkRule>> parse_links(const json::object& body, bool bare) {
+Result<std::vector<LinkRule>> parse_links(const json::object& body, RuleProperties properties) {
   JsonFields fields(body, "");
   LAB_TRY(const auto* links, fields.array("links"));
   LAB_CHECK(fields.no_others());
   std::vector<LinkRule> rules;
   for (std::size_t i = 0; links != nullptr && i < links->size(); ++i) {
-    LAB_TRY(auto rule, parse_link_rule((*links)[i], fmt::format("links[{}]", i), bare));
+    LAB_TRY(auto rule, parse_link_rule((*links)[i], fmt::format("links[{}]", i), properties));
     rules.push_back(std::move(rule));
   }
   return rules;
@@ -152,13 +152,13 @@ asio::awaitable<Result<void>> Control::post_shutdown(http::Exchange& exchange) {
 }
 
 Result<void> Control::set(const json::object& body) {
-  LAB_TRY(const auto rules, parse_links(body, false));
+  LAB_TRY(const auto rules, parse_links(body, RuleProperties::some));
   if (rules.empty()) return make_error(Code::invalid_argument, "links is missing or empty");
   return state_.set(rules);
 }
 
 Result<void> Control::reset(const json::object& body) {
-  LAB_TRY(const auto rules, parse_links(body, true));
+  LAB_TRY(const auto rules, parse_links(body, RuleProperties::none));
   return state_.reset(rules);
 }
 

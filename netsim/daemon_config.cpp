@@ -100,7 +100,7 @@ Result<void> check_known(const DaemonConfig& config, const std::string& machine,
 }  // namespace
 
 Result<LinkRule> parse_link_rule(const boost::json::value& value, std::string_view where,
-                                 bool bare) {
+                                 RuleProperties properties) {
   LAB_TRY(JsonFields fields, JsonFields::of(value, std::string(where)));
   LinkRule rule;
   LAB_TRY(rule.from, fields.string("from"));
@@ -108,7 +108,7 @@ Result<LinkRule> parse_link_rule(const boost::json::value& value, std::string_vi
   if (rule.from == rule.to && rule.from != "*") {
     return make_error(Code::invalid_argument, "{}: from and to are both \"{}\"", where, rule.from);
   }
-  if (bare) {
+  if (properties == RuleProperties::none) {
     LAB_CHECK(fields.no_others());
     return rule;
   }
@@ -116,7 +116,7 @@ Result<LinkRule> parse_link_rule(const boost::json::value& value, std::string_vi
     if (const auto* word = fields.find(key)) rule.quality[key] = *word;
   }
   LAB_CHECK(fields.no_others());
-  if (rule.quality.empty()) {
+  if (rule.quality.empty() && properties == RuleProperties::some) {
     return make_error(Code::invalid_argument, "{} sets nothing: it has from and to only", where);
   }
   for (auto& [key, word] : rule.quality) {
@@ -151,7 +151,7 @@ Result<DaemonConfig> parse_daemon_config(std::string_view text) {
   LAB_TRY(const auto* links, fields.array("links"));
   for (std::size_t i = 0; links != nullptr && i < links->size(); ++i) {
     const std::string where = fmt::format("links[{}]", i);
-    LAB_TRY(auto rule, parse_link_rule((*links)[i], where));
+    LAB_TRY(auto rule, parse_link_rule((*links)[i], where, RuleProperties::any));
     LAB_CHECK(check_known(config, rule.from, where + ".from"));
     LAB_CHECK(check_known(config, rule.to, where + ".to"));
     config.links.push_back(std::move(rule));

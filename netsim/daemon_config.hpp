@@ -49,9 +49,11 @@ struct DaemonConfig {
 // The error begins with the file's path.
 [[nodiscard]] Result<DaemonConfig> read_daemon_config(const std::filesystem::path& path);
 
-// {"from":"vm1","to":"*","delay":"10ms"}: `where` names it in errors ("links[0]"). At least one
-// property has to be there, unless `bare`.
+// How many properties a rule has besides "from" and "to".
+enum class RuleProperties : std::uint8_t { none, any, some };
+
+// {"from":"vm1","to":"*","delay":"10ms"}: `where` names it in errors ("links[0]").
 [[nodiscard]] Result<LinkRule> parse_link_rule(const boost::json::value& value,
-                                               std::string_view where, bool bare = false);
+                                               std::string_view where, RuleProperties properties);
 
 }  // namespace lab::netsim

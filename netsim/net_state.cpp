@@ -177,7 +177,8 @@ Result<void> NetState::restore(const boost::json::value& saved) {
   LAB_TRY(JsonFields fields, JsonFields::of(saved, ""));
   LAB_TRY(const auto* links, fields.array("links"));
   for (std::size_t i = 0; links != nullptr && i < links->size(); ++i) {
-    LAB_TRY(const auto rule, parse_link_rule((*links)[i], fmt::format("links[{}]", i)));
+    LAB_TRY(const auto rule,
+            parse_link_rule((*links)[i], fmt::format("links[{}]", i), RuleProperties::some));
     if (has(rule.from) && has(rule.to)) live_[{rule.from, rule.to}] = rule.quality;
   }
   const auto* partition = fields.find("partition");

@@ -47,6 +47,10 @@ TEST(DaemonConfig, ReadsWhatLabUpWrites) {
   EXPECT_EQ(config->links[1].quality.at("limit").as_string(), "50");
 }
 
+TEST(DaemonConfig, ALinkThatSetsNothingIsNoMistake) {
+  EXPECT_TRUE(parse_daemon_config(changed("/links", R"([{"from":"vm1","to":"*"}])")));
+}
+
 TEST(DaemonConfig, EveryErrorNamesKeyAndValue) {
   const std::vector<std::array<const char*, 3>> cases{
       {"/lab", "7", "lab is 7, not a string"},

@@ -130,6 +130,18 @@ TEST(Link, DuplicatesTheShareThatIsSet) {
   EXPECT_NEAR(copies, frames * 1.1, 290);
 }
 
+TEST(Link, AFrameThatIsDoubledAndLostArrivesOnce) {
+  LinkQuality quality;
+  quality.duplicate = 1;
+  quality.loss = 1;
+  Link link(quality);
+  Random random(6);
+  const Fate fate = link.transmit(start, 64, random);
+  EXPECT_EQ(fate.copies, 1);
+  EXPECT_EQ(fate.drop, Drop::none);
+  EXPECT_EQ(fate.arrival[0], start);
+}
+
 TEST(Link, CorruptsOneBitInsideTheFrame) {
   LinkQuality quality;
   quality.corrupt = 0.5;
