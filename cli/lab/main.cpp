@@ -23,6 +23,7 @@ int run(int argc, char** argv) {
   app.fallthrough();
   app.add_option("-f,--labfile", globals.labfile, "The labfile")->capture_default_str();
   app.add_flag("--json", globals.json, "Print JSON");
+  add_catalogue(app, globals);
   add_version(app, globals);
   try {
     app.parse(argc, argv);

@@ -5,6 +5,7 @@
 
 namespace lab::cli {
 
+void add_catalogue(CLI::App& app, Globals& globals);
 void add_version(CLI::App& app, Globals& globals);
 
 }  // namespace lab::cli
