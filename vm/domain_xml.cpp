@@ -91,7 +91,7 @@ std::string management_nic_xml(const MachineSpec& spec) {
   return fmt::format(
       "  <qemu:commandline>\n"
       "    <qemu:arg value='-netdev'/>\n"
-      "    <qemu:arg value='user,id=mgmt,hostfwd=tcp:127.0.0.1:{}-:22'/>\n"
+      "    <qemu:arg value='user,id=mgmt,ipv6=off,hostfwd=tcp:127.0.0.1:{}-:22'/>\n"
       "    <qemu:arg value='-device'/>\n"
       "    <qemu:arg value='virtio-net-pci,netdev=mgmt,mac={},romfile=,bus=pcie.0,addr=0x4'/>\n"
       "  </qemu:commandline>\n",

@@ -50,10 +50,10 @@ std::filesystem::path images_folder(const std::filesystem::path& cache_root) {
 }
 
 std::vector<std::string> builder_words(const Recipe& recipe, const AptSources& sources) {
-  std::vector<std::string> words = {
-      "mmdebstrap",        geteuid() == 0 ? "--mode=root" : "--mode=unshare",
-      "--variant=minbase", "--format=null",
-      "--verbose",         "--include=" + fmt::format("{}", fmt::join(recipe.packages, ","))};
+  std::vector<std::string> words = {"mmdebstrap", "--variant=minbase", "--format=null"};
+  words.push_back(geteuid() == 0 ? "--mode=root" : "--mode=unshare");
+  words.push_back("--skip=cleanup/apt,cleanup/reproducible,cleanup/tmp");  // all is thrown away
+  words.push_back(fmt::format("--include={}", fmt::join(recipe.packages, ",")));
   for (const std::string& option : recipe.dpkg_options) words.push_back("--dpkgopt=" + option);
   for (const std::string& option : sources.options) words.push_back("--aptopt=" + option);
   // The scripts come in the environment: mmdebstrap repeats each hook's words in its messages.
@@ -170,7 +170,9 @@ std::string last_build_step(const std::filesystem::path& log) {
   for (std::string line; std::getline(lines, line);) {
     // "I: installing essential packages..."; other programs' lines begin otherwise.
     if (line.size() < 4 || !line.starts_with("I: ") || std::islower(line[3]) == 0) continue;
-    if (line.find("hook") != std::string::npos) continue;
+    if (line.find("hook") != std::string::npos || line.find("tempdir") != std::string::npos ||
+        line.find("success") != std::string::npos)
+      continue;
     step = line.substr(3);
     while (step.ends_with('.')) step.pop_back();
   }
@@ -190,8 +192,8 @@ Result<GuestImage> build_recipe_image(const Recipe& recipe, const std::filesyste
   const BuildFolder folder(images / fmt::format("{}-{}", prefix, getpid()));
   LAB_CHECK(make_directories(folder.path()));
   progress(
-      fmt::format("{}: building the guest image from this host's package sources (once, about "
-                  "a minute)",
+      fmt::format("{}: building the guest image from this host's package sources (once, a minute "
+                  "or two)",
                   recipe.name));
   LAB_CHECK(run_builder(recipe, folder.path(), build_log_path(recipe, cache_root)));
   LAB_CHECK(unpack_boot_files(folder.path()));

@@ -81,7 +81,7 @@ std::string kvm_probe_firmware() {
 
 KvmStatus probe_kvm() {
   const Fd device(open("/dev/kvm", O_RDWR | O_CLOEXEC));
-  if (!device) return {false, std::strerror(errno)};
+  if (!device) return {false, fmt::format("/dev/kvm: {}", std::strerror(errno))};
   const TemporaryDirectory folder("lab-kvm");
   const std::filesystem::path firmware = folder.path() / "probe.bin";
   if (auto written = write_file(firmware, kvm_probe_firmware()); !written)

@@ -20,6 +20,7 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -221,6 +222,14 @@ void configure_network() {
   close(fd);
 }
 
+// Device nodes whose opening loads their driver; devtmpfs has only those of drivers that are there.
+void make_nodes() {
+  mkdir("/dev/net", 0755);
+  mknod("/dev/net/tun", S_IFCHR | 0666, makedev(10, 200));
+  mknod("/dev/fuse", S_IFCHR | 0666, makedev(10, 229));
+  mknod("/dev/loop-control", S_IFCHR | 0600, makedev(10, 237));
+}
+
 [[noreturn]] void become_systemd() {
   if (mount("/dev", "/root/dev", nullptr, MS_MOVE, nullptr) != 0) give_up("moving /dev");
   if (chdir("/root") != 0 || mount(".", "/", nullptr, MS_MOVE, nullptr) != 0 || chroot(".") != 0)
@@ -234,7 +243,7 @@ void configure_network() {
 }  // namespace
 
 int main() {
-  umask(022);
+  umask(0);
   mkdir("/dev", 0755);
   mkdir("/root", 0755);
   if (mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755") != 0) give_up("mounting /dev");
@@ -251,5 +260,6 @@ int main() {
   if (files >= 0 && root >= 0) copy_tree(files, root);
   if (root >= 0) close(root);
   configure_network();
+  make_nodes();
   become_systemd();
 }

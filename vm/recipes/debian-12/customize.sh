@@ -42,20 +42,36 @@ for generator in "$root"/lib/systemd/system-generators/*; do
   ln -s /dev/null "$root/etc/systemd/system-generators/${generator##*/}"
 done
 
-# Temporary files can be tidied while the machine is already of use.
+# Some housekeeping can be done while the machine is already of use.
 cat > "$units/systemd-tmpfiles-setup.service" <<'UNIT'
 [Unit]
 Description=Create volatile files and directories
 DefaultDependencies=no
 After=systemd-journald.service ssh.service
-Before=basic.target
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=systemd-tmpfiles --create --remove --boot --exclude-prefix=/dev
+ExecStart=systemd-tmpfiles --create --remove --boot --exclude-prefix=/dev --exclude-prefix=/run/nologin
 SuccessExitStatus=DATAERR CANTCREAT
 UNIT
+cat > "$units/systemd-sysctl.service" <<'UNIT'
+[Unit]
+Description=Apply kernel variables
+DefaultDependencies=no
+After=systemd-journald.service ssh.service
+Before=engined.service swarmd.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/lib/systemd/systemd-sysctl
+UNIT
+rm -f "$root/etc/modules-load.d/modules.conf"
+
+# Enabled before they are there: the seed or a deployment brings these units.
+ln -s ../engined.service "$units/multi-user.target.wants/engined.service"
+ln -s ../swarmd.service "$units/multi-user.target.wants/swarmd.service"
 
 # The log stays small and in memory.
 mkdir -p "$root/etc/systemd/journald.conf.d"
@@ -79,6 +95,7 @@ UsePAM no
 UseDNS no
 PrintMotd no
 PrintLastLog no
+SetEnv LANG=C.UTF-8
 MaxSessions 100
 MaxStartups 100
 Subsystem sftp internal-sftp
@@ -137,4 +154,4 @@ ln -s ../power-button.service "$units/multi-user.target.wants/power-button.servi
 rm -f "$root/etc/fstab" "$root/etc/hostname" "$root/etc/resolv.conf" "$root/etc/machine-id" \
   "$root/var/lib/dbus/machine-id" "$root/etc/motd"
 rm -rf "$root/var/lib/apt/lists"/* "$root/var/cache/apt"/*.bin "$root/var/cache/apt/archives"/*.deb \
-  "$root/var/log"/* "$root/boot"/initrd* "$root/tmp"/*
+  "$root/var/log"/* "$root/boot"/initrd*

@@ -19,11 +19,13 @@ mv "$work.cpio" "$work/modules.cpio"
 tar -c -C "$work" vmlinuz modules.cpio >&4
 rm -rf "$work" "$root/boot"/*
 
-# A bind mount shows the root file system without what mmdebstrap has mounted on it.
+# A bind mount shows the root file system without what mmdebstrap has mounted on it; what it keeps in
+# /tmp (it still needs it) is covered up.
 mkdir "$work"
 export root work LAB_DISK_MIB
 unshare --mount sh -euc '
   mount --bind "$root" "$work"
+  mount -t tmpfs -o mode=1777 tmpfs "$work/tmp"
   mke2fs -q -F -t ext4 -L lab-root -m 0 -J size=32 -E lazy_itable_init=0,root_owner=0:0 \
     -O ^metadata_csum -d "$work" /proc/self/fd/3 "${LAB_DISK_MIB}M"'
 rmdir "$work"
