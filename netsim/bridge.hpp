@@ -72,6 +72,15 @@ class Bridge {
   void dropped(PortIndex from, PortIndex to, Drop drop) {
     ++direction(from, to).counters.dropped[static_cast<std::size_t>(drop)];
   }
+  // A copy that sent() counted turns out not to have been taken.
+  void refused(PortIndex from, PortIndex to, std::size_t bytes) {
+    LinkCounters& counters = direction(from, to).counters;
+    if (counters.frames > 0) {  // they may have begun anew since
+      --counters.frames;
+      counters.bytes -= bytes;
+    }
+    ++counters.dropped[static_cast<std::size_t>(Drop::down)];
+  }
   void malformed(PortIndex from) { ++ports_[from].counters.malformed; }
 
   [[nodiscard]] const LinkCounters& counters(PortIndex from, PortIndex to) const {

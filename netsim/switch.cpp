@@ -101,6 +101,9 @@ struct Port {
   Batch out;
   std::array<PortIndex, batch> out_from{};
   std::size_t out_count = 0;
+  // The frame sent last: what a refusal is about, which the kernel reports afterwards.
+  PortIndex last_from = 0;
+  std::size_t last_size = 0;  // 0: none, or accounted for
 };
 
 }  // namespace
@@ -119,6 +122,7 @@ struct Switch::Impl {
   void put_out(PortIndex from, PortIndex to, const unsigned char* frame, std::size_t size);
   void release_due(TimePoint now);
   void flush(PortIndex index);
+  void refused(PortIndex index);
   void flush_all();
   unsigned char* copy_of(const unsigned char* frame, std::size_t size);
   void close_port(PortIndex index);
@@ -232,6 +236,7 @@ void Switch::Impl::receive(PortIndex index, TimePoint now) {
   int count = recvmmsg(port.socket.get(), in.messages.data(), batch, MSG_DONTWAIT, nullptr);
   // A machine that is gone shows as ECONNREFUSED, once for each frame sent to it.
   if (count < 0 && errno == ECONNREFUSED) {
+    refused(index);
     count = recvmmsg(port.socket.get(), in.messages.data(), batch, MSG_DONTWAIT, nullptr);
   }
   for (int i = 0; i < count; ++i) {
@@ -256,9 +261,15 @@ void Switch::Impl::release_due(TimePoint now) {
   }
 }
 
+// The machine has no card at present: the frame sent to it last was not taken.
+void Switch::Impl::refused(PortIndex index) {
+  Port& port = *ports[index];
+  if (port.last_size > 0) bridge.refused(port.last_from, index, std::exchange(port.last_size, 0));
+}
+
 void Switch::Impl::flush(PortIndex index) {
   Port& port = *ports[index];
-  bool refused = false;
+  bool tried = false;
   for (std::size_t done = 0; done < port.out_count;) {
     const int count = sendmmsg(port.socket.get(), &port.out.messages[done],
                                static_cast<unsigned>(port.out_count - done), MSG_DONTWAIT);
@@ -266,14 +277,19 @@ void Switch::Impl::flush(PortIndex index) {
       for (int i = 0; i < count; ++i, ++done) {
         bridge.sent(port.out_from[done], index, port.out.pieces[done].iov_len);
       }
-      refused = false;
+      port.last_from = port.out_from[done - 1];
+      port.last_size = port.out.pieces[done - 1].iov_len;
+      // Stopped short: the error of the next one is swallowed, and nearly always a refusal.
+      if (done < port.out_count) refused(index);
+      tried = false;
     } else if (errno == EINTR) {
       continue;
-    } else if (errno == ECONNREFUSED && !refused) {
-      refused = true;  // an earlier frame's refusal; this one was not tried yet
+    } else if (errno == ECONNREFUSED && !tried) {
+      refused(index);  // of an earlier frame; this one was not tried yet
+      tried = true;
     } else {
       bridge.dropped(port.out_from[done++], index, Drop::down);
-      refused = false;
+      tried = false;
     }
   }
   port.out_count = 0;
@@ -322,6 +338,7 @@ void Switch::Impl::run() {
 
 void Switch::Impl::close_port(PortIndex index) {
   ports[index]->socket.reset();
+  ports[index]->last_size = 0;
   bridge.set_used(index, false);
   std::erase_if(heap, [&](const Waiting& waiting_frame) {
     if (waiting_frame.from != index && waiting_frame.to != index) return false;

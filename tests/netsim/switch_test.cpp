@@ -148,6 +148,8 @@ TEST_F(SwitchTest, SurvivesAMachineThatIsGoneAndSendsToItAgainWhenItIsBack) {
     vm1_.send(&vm3_, "still here");
     EXPECT_EQ(vm3_.receive(), "still here");
   }
+  EXPECT_GE(dropped("vm1", "vm2", Drop::down), 19U);
+  EXPECT_LE(counters("vm1", "vm2").frames, 2U);  // the first hello, perhaps the last
   vm2_.plug();
   vm1_.send(&vm2_, "back");
   EXPECT_EQ(vm2_.receive(), "back");
