@@ -46,7 +46,7 @@ std::string init_config(const MachineSpec& spec) {
 
 Result<void> check_path(const std::string& path) {
   const std::filesystem::path parsed(path);
-  if (parsed.is_absolute() && parsed.has_filename() && parsed.lexically_normal() == parsed &&
+  if (parsed.is_absolute() && parsed.has_filename() && parsed.lexically_normal().string() == path &&
       path.find('\0') == std::string::npos)
     return {};
   return make_error(Code::invalid_argument,
