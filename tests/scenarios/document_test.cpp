@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/random.hpp"
+#include "scenarios/pattern.hpp"
 
 namespace lab::scenarios {
 namespace {
@@ -196,6 +197,15 @@ TEST(Document, SurvivesAnyBytes) {
     Result<Document> document = parse_document("doc.md", text);
     if (!document) {
       EXPECT_THAT(document.error().message, HasSubstr("doc.md:"));
+      continue;
+    }
+    for (const Block& block : document->blocks) {
+      for (const Command& command : block.commands) {
+        Result<Pattern> pattern = Pattern::compile(command.expected, 1, {{"a", "x"}});
+        if (!pattern) continue;
+        const MatchResult matched = pattern->match(text, block.attributes.unordered);
+        EXPECT_TRUE(matched.matched || !matched.diff.empty());
+      }
     }
   }
 }
