@@ -153,8 +153,11 @@ int main(int argc, char** argv) {
   for (std::thread& thread : threads) thread.join();
   fmt::print("{} machines: {:.2f} s\n", count, seconds_since(start));
 
+  const auto machines = must(run(provider->list(fmt::format("bench-{}", getpid()))));
   start = lab::SystemClock().now();
-  for (const auto& machine : must(run(provider->list(fmt::format("bench-{}", getpid())))))
-    must(run(provider->destroy(machine.id)));
+  must(run(provider->stop(machines.front().id, std::chrono::seconds(60))));
+  fmt::print("the power button worked after {:.2f} s\n", seconds_since(start));
+  start = lab::SystemClock().now();
+  for (const auto& machine : machines) must(run(provider->destroy(machine.id)));
   fmt::print("destroyed in {:.2f} s\n", seconds_since(start));
 }
