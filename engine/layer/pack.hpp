@@ -3,21 +3,18 @@
 // again at a later push.
 //
 // Entries are in the order of their names, folders before what is in them; owners, modes,
-// modification times, devices, hard links within the folder and extended attributes are kept.
-// Sockets are left out, as Docker leaves them.
+// modification times (whole seconds), devices, hard links within the folder and extended attributes
+// are kept. Sockets are left out, as Docker leaves them.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
-#include <string_view>
 
 #include "base/error.hpp"
+#include "engine/layer/tar_writer.hpp"
 
 namespace lab::engine::layer {
-
-using TarSink = std::function<Result<void>(std::string_view bytes)>;
 
 struct PackOptions {
   // The folder is an overlay's upper directory: its marks become ".wh." entries. Otherwise

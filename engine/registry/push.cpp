@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/blocking.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "engine/image/compress_layer.hpp"
 
 namespace lab::engine::registry {
 
@@ -96,7 +98,7 @@ bool has_all_layers(const ImageStore& store, const image::Image& image, const Ma
 }
 
 // The manifest it came with if every blob of that is here, else a new one.
-Result<Parcel> make_parcel(const ImageStore& store, const image::Image& image) {
+Result<Parcel> make_parcel(ImageStore& store, const image::Image& image) {
   Parcel parcel;
   LAB_TRY(const std::vector<ImageStore::StoredManifest> known, store.manifests_of(image.id));
   for (const ImageStore::StoredManifest& stored : known) {
@@ -105,10 +107,8 @@ Result<Parcel> make_parcel(const ImageStore& store, const image::Image& image) {
     return Parcel{stored.text, stored.media_type, manifest->config, manifest->layers};
   }
   for (const std::string& diff_id : image.diff_ids) {
+    LAB_CHECK(image::compress_layer(store, diff_id));
     const auto blobs = store.layer_blobs(diff_id);
-    if (blobs.empty()) {
-      return make_error(Code::internal, "layer {} has no compressed form in the store", diff_id);
-    }
     parcel.layers.push_back(
         {std::string(docker_layer), blobs.front().digest, blobs.front().size_bytes});
   }
@@ -185,10 +185,11 @@ asio::awaitable<Result<void>> Pusher::push_tags(Job& job) {
 asio::awaitable<Result<void>> Pusher::push_image(Job& job, image::Reference tagged,
                                                  ImagePtr image) {
   const ImageStore::Guard guard(store_);
-  LAB_CO_TRY(const Parcel parcel, make_parcel(store_, *image));
   for (std::size_t i = image->diff_ids.size(); i > 0; --i) {
     job.progress.layer("Preparing", image::short_id(image->diff_ids[i - 1]));
   }
+  std::function<Result<Parcel>()> make = [this, &image] { return make_parcel(store_, *image); };
+  LAB_CO_TRY(const Parcel parcel, co_await run_blocking(std::move(make)));
   TaskGroup group(executor_);
   std::set<std::string> sent;
   for (std::size_t i = image->diff_ids.size(); i > 0; --i) {
