@@ -68,7 +68,8 @@ function(lab_program name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
   target_precompile_headers(${name} REUSE_FROM lab_base)
   if(ARG_STATIC_DAEMON AND LAB_STATIC_DAEMONS)
-    # The static C library warns that getaddrinfo may load NSS modules; base/resolver pins them to files and dns.
-    target_link_options(${name} PRIVATE -static -Wl,--no-warnings)
+    # The linker warns of getaddrinfo, which may load NSS modules. Never -Wl,--no-warnings against that: it hides
+    # undefined symbols as well, and the program then calls address 0.
+    target_link_options(${name} PRIVATE -static)
   endif()
 endfunction()
