@@ -88,14 +88,18 @@ std::string lab_nic_xml(const LabNic& nic) {
 
 // libvirt has no words for a forwarded port of QEMU's user networking.
 std::string management_nic_xml(const MachineSpec& spec) {
+  std::string forwards;
+  for (const PortForward& forward : spec.forwards) {
+    forwards += fmt::format(",hostfwd=tcp:127.0.0.1:{}-:{}", forward.host_port, forward.guest_port);
+  }
   return fmt::format(
       "  <qemu:commandline>\n"
       "    <qemu:arg value='-netdev'/>\n"
-      "    <qemu:arg value='user,id=mgmt,ipv6=off,hostfwd=tcp:127.0.0.1:{}-:22'/>\n"
+      "    <qemu:arg value='user,id=mgmt,ipv6=off,hostfwd=tcp:127.0.0.1:{}-:22{}'/>\n"
       "    <qemu:arg value='-device'/>\n"
       "    <qemu:arg value='virtio-net-pci,netdev=mgmt,mac={},romfile=,bus=pcie.0,addr=0x4'/>\n"
       "  </qemu:commandline>\n",
-      spec.ssh_port, management_mac(spec.id));
+      spec.ssh_port, forwards, management_mac(spec.id));
 }
 
 std::string xml_unescape(std::string text) {
