@@ -58,6 +58,20 @@ Result<Fd> connect_tcp_blocking(const SshTarget& target, TimePoint deadline) {
   return fd;
 }
 
+// Until the server has said something. A forwarded port of a machine that boots accepts connections
+// that lead nowhere yet: such a one is given up soon, so that the next try finds the server early.
+Result<void> wait_for_banner(const Fd& fd, TimePoint deadline) {
+  constexpr int patience_ms = 3000;
+  pollfd wait{fd.get(), POLLIN, 0};
+  char byte = 0;
+  if (poll(&wait, 1, std::min(milliseconds_left(deadline), patience_ms)) <= 0)
+    return make_error(Code::unavailable, "connected, but the server says nothing");
+  ssize_t got = recv(fd.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got == 0) return make_error(Code::unavailable, "the connection was closed at once");
+  if (got < 0) return errno_error(errno, "reading");
+  return {};
+}
+
 void initialise_libssh2() {
   static std::once_flag once;
   std::call_once(once, [] { libssh2_init(0); });
@@ -361,10 +375,16 @@ Result<SshSession> SshSession::connect(const SshTarget& target, milliseconds tim
   TimePoint deadline = deadline_after(timeout);
   auto impl = std::make_shared<Impl>();
   impl->target = target;
+  auto unreachable = [&target](const Error& error) {
+    Error wrapped = error.wrap("{}: SSH at {}:{}", target.name, target.host, target.port);
+    wrapped.code = Code::unavailable;
+    return wrapped;
+  };
   auto socket = connect_tcp_blocking(target, deadline);
-  if (!socket)
-    return socket.error().wrap("{}: SSH at {}:{}", target.name, target.host, target.port);
+  if (!socket) return unreachable(socket.error());
   impl->socket = std::move(*socket);
+  if (auto banner = wait_for_banner(impl->socket, deadline); !banner)
+    return unreachable(banner.error());
   LAB_CHECK(impl->start(deadline));
   return SshSession(std::move(impl));
 }

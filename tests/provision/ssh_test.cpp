@@ -9,8 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <thread>
-
 #include "base/clock.hpp"
 #include "base/file.hpp"
 #include "base/subprocess.hpp"

@@ -1,0 +1,535 @@
+#include <boost/asio/steady_timer.hpp>
+#include <boost/json.hpp>
+
+#include "base/blocking.hpp"
+#include "base/digest.hpp"
+#include "provision/catalogue.hpp"
+#include "provision/lab/daemon.hpp"
+#include "provision/lab/keys.hpp"
+#include "provision/lab/lab.hpp"
+#include "provision/node/node.hpp"
+#include "provision/node/swarm.hpp"
+#include "provision/parallel.hpp"
+
+namespace lab::provision {
+
+namespace fs = std::filesystem;
+namespace asio = boost::asio;
+namespace json = boost::json;
+
+namespace {
+
+constexpr std::chrono::seconds settle_time(90);
+constexpr std::size_t console_lines = 15;
+
+// One machine on its way up. The blocking parts own it while they run.
+struct MachineRun {
+  const MachineConfig* config = nullptr;
+  SshTarget target;
+  NodePlan plan;
+  std::vector<ApiRequest> questions;              // what look() asks beside its own
+  std::vector<const RegistryConfig*> registries;  // in the order of their questions
+  std::optional<Node> node;
+  NodeFacts facts;
+  bool was_running = false;
+  bool changed = false;
+  bool failed = false;
+};
+
+class Up {
+ public:
+  Up(Labfile labfile, UpOptions options, const Clock& clock, Progress& progress,
+     asio::any_io_executor executor)
+      : labfile_(std::move(labfile)),
+        options_(std::move(options)),
+        clock_(clock),
+        progress_(progress),
+        executor_(executor),
+        root_(cache_root()),
+        paths_(lab_paths(root_, labfile_.name, labfile_.path)),
+        managers_known_(executor),
+        swarm_known_(executor),
+        catalogue_done_(executor) {}
+
+  asio::awaitable<Result<bool>> run();
+
+ private:
+  Result<void> prepare();
+  Result<void> choose_ports(const std::map<std::string, pid_t>& processes);
+  Result<void> prepare_nodes();
+  Result<void> plan_machine(const MachineConfig& machine, const NodePrograms& programs,
+                            const NodeConfig& config);
+
+  Task catalogue();
+  Task machines();
+  Task one_machine(MachineRun& run);
+  Task machine_steps(MachineRun& run);
+  Task power_on(MachineRun& run);
+  Task join_the_swarm(MachineRun& run);
+  Task registries(MachineRun& run);
+  Task begin_swarm();
+  Task settle();
+  Task provision(MachineRun& run);
+  Result<void> look_and_deploy(MachineRun& run);
+  Result<void> begin_swarm_on(MachineRun& run, bool initialise);
+  [[nodiscard]] MachineRun* choose_source();
+  [[nodiscard]] vm::MachineSpec spec_of(const MachineConfig& machine) const;
+  Result<void> add_identity(vm::MachineSpec& spec) const;
+  [[nodiscard]] bool in_swarm(const MachineRun& run) const {
+    return labfile_.swarm && run.config->role != Role::none;
+  }
+  [[nodiscard]] bool alive(const std::string& machine) const {
+    return machine_processes(state_).at(machine) != 0;
+  }
+
+  Labfile labfile_;
+  UpOptions options_;
+  const Clock& clock_;
+  Progress& progress_;
+  asio::any_io_executor executor_;
+  fs::path root_;
+  LabPaths paths_;
+  Fd lock_;
+  LabState state_;
+  bool labd_changed_ = false;
+  std::optional<vm::GuestImage> image_;  // only when a machine must be started
+  std::unique_ptr<vm::Provider> provider_;
+  std::map<std::string, MachineRun> runs_;
+  std::size_t managers_awaited_ = 0;
+  Event managers_known_;  // every manager's facts are there, or it failed
+  Event swarm_known_;     // join_ is set, or swarm_error_
+  Event catalogue_done_;
+  Result<void> catalogue_result_;
+  MachineRun* source_ = nullptr;  // the manager that others join through
+  std::optional<JoinInfo> join_;
+  std::optional<Error> swarm_error_;
+  bool initialised_ = false;
+};
+
+vm::MachineSpec Up::spec_of(const MachineConfig& machine) const {
+  const MachinePorts& ports = state_.machines.at(machine.name);
+  vm::MachineSpec spec;
+  spec.id = {state_.id, machine.name};
+  spec.directory = machine_directory(paths_, machine.name);
+  spec.memory_mib = machine.memory_mib;
+  spec.cpus = machine.cpus;
+  spec.disk_mib = machine.disk_mib;
+  spec.identity.hostname = machine.name;
+  spec.identity.lab_address = fmt::format("{}/{}", machine.address, labfile_.prefix_length());
+  for (const MachineConfig& other : labfile_.machines)
+    spec.identity.hosts.emplace_back(other.address, other.name);
+  spec.lab_nic = {ports.mac, ports.switch_port, ports.nic_port};
+  spec.ssh_port = ports.ssh_port;
+  for (const ForwardConfig& forward : labfile_.forwards)
+    if (forward.machine == machine.name) spec.forwards.push_back({forward.host_port, forward.port});
+  return spec;
+}
+
+// Of what define() would be told; keys and image are not part of it.
+std::string spec_hash(const vm::MachineSpec& spec) {
+  std::string text =
+      fmt::format("{} {} {} {} {} {} {} {} {}", spec.memory_mib, spec.cpus, spec.disk_mib,
+                  spec.identity.hostname, spec.identity.lab_address, spec.lab_nic.mac,
+                  spec.lab_nic.switch_port, spec.lab_nic.nic_port, spec.ssh_port);
+  for (const auto& [address, name] : spec.identity.hosts) text += " " + address + "=" + name;
+  for (const vm::PortForward& forward : spec.forwards)
+    text += fmt::format(" {}>{}", forward.host_port, forward.guest_port);
+  return sha256_hex(text).substr(0, 16);
+}
+
+// Ports are kept for the life of the lab; those of what does not run are chosen anew when somebody
+// else has taken them meanwhile.
+Result<void> Up::choose_ports(const std::map<std::string, pid_t>& processes) {
+  bool labd_runs = labd_process(paths_).has_value();
+  std::vector<std::uint16_t> taken;
+  auto keep_or_choose = [&taken](Transport transport, std::uint16_t& port,
+                                 bool in_use) -> Result<void> {
+    if (port == 0 || (!in_use && !port_is_free(transport, port))) {
+      LAB_TRY(port, choose_port(transport, taken));
+    }
+    taken.push_back(port);
+    return {};
+  };
+  LAB_CHECK(keep_or_choose(Transport::tcp, state_.mirror_port, labd_runs));
+  for (const MachineConfig& machine : labfile_.machines) {
+    auto process = processes.find(machine.name);
+    bool runs = process != processes.end() && process->second != 0;
+    MachinePorts& ports = state_.machines[machine.name];
+    ports.mac = machine_mac(state_.id, machine.name);
+    LAB_CHECK(keep_or_choose(Transport::tcp, ports.ssh_port, runs));
+    LAB_CHECK(keep_or_choose(Transport::udp, ports.nic_port, runs));
+    // A running machine sends to the switch port that it was started with.
+    LAB_CHECK(keep_or_choose(Transport::udp, ports.switch_port, labd_runs || runs));
+  }
+  return {};
+}
+
+Result<void> Up::prepare() {
+  LAB_TRY(lock_, lock_lab(paths_));
+  auto old = load_state(paths_);
+  if (old) state_ = *old;
+  if (!old && old.error().code != Code::not_found) return old.error();
+  state_.name = labfile_.name;
+  state_.id = lab_id(labfile_.name, labfile_.path);
+  state_.labfile = labfile_.path;
+  state_.libvirt_uri = labfile_.libvirt_uri;
+  std::map<std::string, pid_t> processes = machine_processes(state_);
+  LAB_CHECK(choose_ports(processes));
+  LAB_CHECK(save_state(paths_, state_));
+  LAB_CHECK(ensure_user_key(paths_));
+  LAB_CHECK(write_ssh_files(paths_, state_));
+  for (const auto& [name, ports] : state_.machines) {
+    if (labfile_.find(name) == nullptr) {
+      progress_.notice(
+          fmt::format("{} is no longer in the labfile; `lab destroy {}` removes it", name, name));
+    }
+  }
+  LAB_CHECK(make_directories(catalogue_directory(root_)));
+  LAB_TRY(labd_changed_, ensure_labd(paths_, labd_config(paths_, labfile_, state_, root_),
+                                     options_.programs / "labd"));
+  LAB_CHECK(prepare_nodes());
+  for (auto& [name, run] : runs_) {
+    auto process = processes.find(name);
+    run.was_running = process != processes.end() && process->second != 0;
+  }
+  return {};
+}
+
+Result<void> Up::prepare_nodes() {
+  NodeConfig config;
+  config.mirror_port = state_.mirror_port;
+  LAB_TRY(Certificate authority, ensure_authority(paths_, clock_));
+  config.authority_pem = authority.certificate_pem;
+  for (const RegistryConfig& registry : labfile_.registries) {
+    if (!registry.tls) continue;
+    LAB_TRY(config.registry_certificates[registry_key(registry)],
+            ensure_registry_certificate(paths_, clock_, authority, *labfile_.find(registry.machine),
+                                        registry));
+  }
+  LAB_TRY(NodePrograms programs, load_programs(options_.programs));
+  for (const std::string& name : options_.machines) {
+    if (labfile_.find(name) == nullptr)
+      return make_error(Code::not_found, "there is no machine \"{}\" in {}", name,
+                        labfile_.path.string());
+  }
+  for (const MachineConfig& machine : labfile_.machines) {
+    const auto& wanted = options_.machines;
+    if (wanted.empty() || std::find(wanted.begin(), wanted.end(), machine.name) != wanted.end())
+      LAB_CHECK(plan_machine(machine, programs, config));
+  }
+  return {};
+}
+
+Result<void> Up::plan_machine(const MachineConfig& machine, const NodePrograms& programs,
+                              const NodeConfig& config) {
+  MachineRun& run = runs_[machine.name];
+  run.config = &machine;
+  LAB_TRY(run.target, ssh_target(paths_, state_, machine.name));
+  run.plan.machine = machine.name;
+  run.plan.files = programs.files;
+  for (NodeFile& file : node_files(labfile_, machine, config))
+    run.plan.files.push_back(std::move(file));
+  LAB_TRY(run.plan.labfile_files, provision_files(machine));
+  run.plan.commands = machine.commands;
+  for (const RegistryConfig& registry : labfile_.registries) {
+    if (registry.machine != machine.name) continue;
+    run.registries.push_back(&registry);
+    run.questions.push_back(
+        ApiRequest{.target = "/containers/" + registry_container(labfile_, registry) + "/json"});
+  }
+  if (in_swarm(run) && machine.role == Role::manager) {
+    run.questions.push_back(ApiRequest{.target = "/swarm"});
+    run.questions.push_back(ApiRequest{.target = "/nodes"});
+    ++managers_awaited_;
+  }
+  return {};
+}
+
+Task Up::catalogue() {
+  std::function<Result<void>()> work = [this] {
+    return ensure_catalogue(catalogue_directory(root_),
+                            [this](std::string_view line) { progress_.step("images", line); });
+  };
+  catalogue_result_ = co_await run_blocking(std::move(work));
+  if (!catalogue_result_) catalogue_result_ = catalogue_result_.error().wrap("image catalogue");
+  catalogue_done_.fire();
+  co_return catalogue_result_;
+}
+
+Result<void> Up::add_identity(vm::MachineSpec& spec) const {
+  LAB_TRY(SshKeyPair host_key, ensure_host_key(paths_, spec.id.name));
+  LAB_TRY(SshKeyPair user_key, ensure_user_key(paths_));
+  spec.identity.ssh_host_key = host_key.private_key;
+  spec.identity.ssh_host_key_pub = host_key.public_key;
+  spec.identity.authorized_keys = {user_key.public_key};
+  return {};
+}
+
+Task Up::power_on(MachineRun& run) {
+  const std::string& name = run.config->name;
+  vm::MachineSpec spec = spec_of(*run.config);
+  std::string hash = spec_hash(spec);
+  MachinePorts& ports = state_.machines.at(name);
+  if (run.was_running) {
+    if (ports.spec_hash != hash) {
+      progress_.notice(
+          fmt::format("{0}: its entry in the labfile has changed; the change takes "
+                      "effect after `lab halt {0}` and `lab up`",
+                      name));
+    }
+    co_return Result<void>{};
+  }
+  vm::MachineId id = spec.id;
+  progress_.step(name, "booting");
+  LAB_CO_TRY(vm::MachineState state, co_await provider_->state(id));
+  // A disk fits the kernel of the image that it began from.
+  bool renewed = !ports.image_id.empty() && ports.image_id != image_->id;
+  if (state != vm::MachineState::absent && renewed) {
+    progress_.notice(
+        fmt::format("{0} runs on an older guest image; `lab destroy {0}` and `lab up` "
+                    "renew it",
+                    name));
+  } else {
+    LAB_CO_CHECK(add_identity(spec));
+    spec.image = *image_;
+    auto defined = co_await provider_->define(std::move(spec));
+    if (!defined) co_return defined.error();
+    ports.spec_hash = hash;
+    ports.image_id = image_->id;
+    LAB_CO_CHECK(save_state(paths_, state_));
+  }
+  auto started = co_await provider_->start(id);
+  if (!started) co_return started.error();
+  run.changed = true;
+  co_return Result<void>{};
+}
+
+Result<void> Up::look_and_deploy(MachineRun& run) {
+  const std::string& name = run.config->name;
+  auto node = Node::wait_for_ssh(run.target, clock_, options_.boot_timeout,
+                                 [this, &name] { return alive(name); });
+  if (!node) {
+    Error error = node.error();
+    error.message += "\nthe end of its console:\n" +
+                     vm::console_tail(machine_directory(paths_, name), console_lines);
+    return error;
+  }
+  run.node = std::move(*node);
+  if (run.changed) progress_.step(name, "looking at what is there");
+  LAB_TRY(run.facts, run.node->look(run.plan, run.questions));
+  LAB_TRY(bool deployed, run.node->deploy(run.plan, run.facts, progress_));
+  run.changed = run.changed || deployed;
+  return {};
+}
+
+Task Up::machine_steps(MachineRun& run) {
+  auto on = co_await power_on(run);
+  if (on) {
+    std::function<Result<void>()> deploy = [this, &run] { return look_and_deploy(run); };
+    on = co_await run_blocking(std::move(deploy));
+  }
+  run.failed = !on;
+  if (in_swarm(run) && run.config->role == Role::manager && --managers_awaited_ == 0)
+    managers_known_.fire();
+  LAB_CO_CHECK(on);
+  std::vector<Task> tasks;
+  if (in_swarm(run)) tasks.push_back(join_the_swarm(run));
+  auto joined = co_await run_all(std::move(tasks));
+  LAB_CO_CHECK(joined_errors(joined));
+  co_return co_await registries(run);
+}
+
+Task Up::one_machine(MachineRun& run) {
+  auto result = co_await machine_steps(run);
+  if (!result) {
+    run.failed = true;
+    progress_.done(run.config->name, "failed");
+  } else if (!labfile_.swarm && run.plan.commands.empty() && run.plan.labfile_files.empty()) {
+    progress_.done(run.config->name, run.changed ? "up" : "up to date");
+  } else {
+    if (run.changed) progress_.step(run.config->name, "ready");
+  }
+  co_return result;
+}
+
+MachineRun* Up::choose_source() {
+  MachineRun* chosen = nullptr;
+  for (auto& [name, run] : runs_) {
+    if (run.failed || run.config->role != Role::manager || !run.node) continue;
+    bool active = run.facts.swarm.state == "active" && run.facts.swarm.is_manager;
+    if (active && (chosen == nullptr || name == labfile_.swarm_leader)) chosen = &run;
+  }
+  return chosen;
+}
+
+Result<void> Up::begin_swarm_on(MachineRun& run, bool initialise) {
+  if (initialise) {
+    progress_.step(run.config->name, "initialising the swarm");
+    LAB_TRY(join_, initialise_swarm(*run.node, *run.config, run.facts));
+    run.changed = true;
+    return {};
+  }
+  // The answer that came with the look, unless the daemons were only started after it.
+  const std::vector<ApiReply>& more = run.facts.more;
+  if (more.size() >= 2) join_ = parse_join_info(more[more.size() - 2], run.config->address);
+  if (!join_) {
+    LAB_TRY(ApiReply swarm, call_api_checked(run.node->session(), ApiRequest{.target = "/swarm"}));
+    join_ = parse_join_info(swarm, run.config->address);
+  }
+  if (!join_)
+    return make_error(Code::unavailable, "{}: no join tokens from the manager", run.config->name);
+  return {};
+}
+
+Task Up::begin_swarm() {
+  co_await managers_known_.wait();
+  source_ = choose_source();
+  auto leader = runs_.find(labfile_.swarm_leader);
+  bool can_begin = leader != runs_.end() && !leader->second.failed;
+  initialised_ = source_ == nullptr && can_begin;
+  if (initialised_) source_ = &leader->second;
+  if (source_ == nullptr) {
+    swarm_error_ =
+        make_error(Code::unavailable, "no manager of the swarm is up (the first one is {})",
+                   labfile_.swarm_leader);
+  } else {
+    std::function<Result<void>()> begin = [this] { return begin_swarm_on(*source_, initialised_); };
+    auto begun = co_await run_blocking(std::move(begin));
+    if (!begun) swarm_error_ = begun.error();
+  }
+  swarm_known_.fire();
+  if (swarm_error_ && source_ != nullptr) co_return *swarm_error_;
+  co_return Result<void>{};
+}
+
+Task Up::join_the_swarm(MachineRun& run) {
+  co_await swarm_known_.wait();
+  if (&run == source_) co_return Result<void>{};
+  if (swarm_error_) {
+    progress_.notice(
+        fmt::format("{} is not in the swarm: {}", run.config->name, swarm_error_->message));
+    co_return Result<void>{};
+  }
+  const std::string& state = run.facts.swarm.state;
+  // A member of a swarm that is no more must leave it first.
+  bool leave = initialised_ ? state != "inactive" : state == "error";
+  if (state == "active" && !leave) co_return Result<void>{};
+  progress_.step(run.config->name, "joining the swarm");
+  std::function<Result<void>()> join = [this, &run, leave] {
+    return join_swarm(*run.node, *run.config, *join_, leave, run.facts);
+  };
+  run.changed = true;
+  co_return co_await run_blocking(std::move(join));
+}
+
+Task Up::registries(MachineRun& run) {
+  for (std::size_t i = 0; i < run.registries.size(); ++i) {
+    ApiReply found = i < run.facts.more.size() ? run.facts.more[i] : ApiReply{};
+    co_await catalogue_done_.wait();
+    LAB_CO_CHECK(catalogue_result_);
+    std::function<Result<bool>()> ensure = [this, &run, &found, i]() -> Result<bool> {
+      if (found.status == 0) {
+        // The engine did not run when it was looked at.
+        LAB_TRY(std::vector<ApiReply> again, call_api(run.node->session(), {run.questions[i]}));
+        found = again.front();
+      }
+      return ensure_registry(*run.node, labfile_, *run.registries[i], found, progress_);
+    };
+    auto started = co_await run_blocking(std::move(ensure));
+    if (!started) co_return started.error();
+    run.changed = run.changed || *started;
+  }
+  co_return Result<void>{};
+}
+
+Task Up::settle() {
+  if (!labfile_.swarm || source_ == nullptr || swarm_error_) co_return Result<void>{};
+  std::vector<Member> members;
+  bool anything = false;
+  for (auto& [name, run] : runs_) {
+    if (!in_swarm(run) || run.failed) continue;
+    members.push_back({run.config, run.facts.swarm.node_id});
+    anything = anything || run.changed;
+  }
+  json::value nodes;
+  if (!anything && !source_->facts.more.empty()) nodes = source_->facts.more.back().json();
+  if (anything) progress_.step(source_->config->name, "waiting for the swarm's nodes");
+  std::function<Result<bool>()> work = [this, &members, &nodes] {
+    return settle_swarm(*source_->node, nodes, members, clock_, settle_time);
+  };
+  auto settled = co_await run_blocking(std::move(work));
+  if (!settled) co_return settled.error();
+  source_->changed = source_->changed || *settled;
+  co_return Result<void>{};
+}
+
+Task Up::provision(MachineRun& run) {
+  std::function<Result<bool>()> work = [this, &run] {
+    return run.node->provision(run.plan, run.facts, progress_);
+  };
+  auto done = co_await run_blocking(std::move(work));
+  if (done) run.changed = run.changed || *done;
+  progress_.done(run.config->name, !done ? "failed" : run.changed ? "up" : "up to date");
+  if (!done) co_return done.error();
+  co_return Result<void>{};
+}
+
+Task Up::machines() {
+  bool all_run = true;
+  for (const auto& [name, run] : runs_) all_run = all_run && run.was_running;
+  if (!all_run) {
+    progress_.step("lab", "guest image");
+    auto image = co_await vm::ensure_image(
+        labfile_.image, root_, [this](std::string line) { progress_.step("lab", line); });
+    if (!image) {
+      swarm_error_ = image.error();
+      co_return image.error().wrap("guest image");
+    }
+    image_ = std::move(*image);
+    provider_ = vm::make_libvirt_provider(labfile_.libvirt_uri);
+    for (const std::string& notice : provider_->notices()) progress_.notice(notice);
+  }
+  std::vector<Task> tasks;
+  for (auto& [name, run] : runs_) tasks.push_back(one_machine(run));
+  if (labfile_.swarm) {
+    if (managers_awaited_ == 0) managers_known_.fire();
+    tasks.push_back(begin_swarm());
+  }
+  auto results = co_await run_all(std::move(tasks));
+  Result<void> outcome = joined_errors(results);
+  if (auto settled = co_await settle(); !settled && outcome) outcome = settled;
+  std::vector<Task> last;
+  for (auto& [name, run] : runs_)
+    if (!run.failed) last.push_back(provision(run));
+  auto provisioned = co_await run_all(std::move(last));
+  if (outcome) outcome = joined_errors(provisioned);
+  co_return outcome;
+}
+
+asio::awaitable<Result<bool>> Up::run() {
+  std::function<Result<void>()> begin = [this] { return prepare(); };
+  auto prepared = co_await run_blocking(std::move(begin));
+  if (!prepared) co_return prepared.error();
+  std::vector<Task> tasks;
+  tasks.push_back(catalogue());
+  tasks.push_back(machines());
+  auto results = co_await run_all(std::move(tasks));
+  // The machines' error tells more.
+  if (!results[1]) co_return results[1].error();
+  if (!results[0]) co_return results[0].error();
+  bool changed = labd_changed_;
+  for (const auto& [name, run] : runs_) changed = changed || run.changed;
+  co_return changed;
+}
+
+}  // namespace
+
+asio::awaitable<Result<bool>> bring_up(Labfile labfile, UpOptions options, const Clock& clock,
+                                       Progress& progress) {
+  asio::any_io_executor executor = co_await asio::this_coro::executor;
+  // On the heap: coroutines that run refer to it.
+  auto up = std::make_unique<Up>(std::move(labfile), std::move(options), clock, progress, executor);
+  co_return co_await up->run();
+}
+
+}  // namespace lab::provision

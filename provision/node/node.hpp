@@ -1,0 +1,77 @@
+// Bringing one running machine to the state that the labfile wants: files, daemons, registries,
+// provisioners. Each function does nothing where nothing is to be done. All of it blocks.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "provision/node/api.hpp"
+#include "provision/node/files.hpp"
+#include "provision/progress.hpp"
+#include "provision/ssh.hpp"
+
+namespace lab::provision {
+
+// A node's own word on its place in a swarm (the "Swarm" object of GET /info).
+struct SwarmFacts {
+  std::string state;  // "inactive", "pending", "active", "error", "locked"; empty: unknown
+  std::string node_id;
+  bool is_manager = false;  // ControlAvailable
+  std::string error;
+};
+
+// What one round trip tells about a machine.
+struct NodeFacts {
+  Manifest manifest;
+  Manifest found;
+  std::vector<std::string> provisioned;  // marks of the commands that have run
+  bool engine_answers = false;
+  bool swarm_answers = false;
+  SwarmFacts swarm;
+  std::vector<ApiReply> more;  // answers to the extra requests
+};
+
+struct NodePlan {
+  std::string machine;
+  std::vector<NodeFile> files;          // programs, units, configuration, certificates
+  std::vector<NodeFile> labfile_files;  // of the labfile; sent last
+  std::vector<std::string> commands;    // likewise
+};
+
+class Node {
+ public:
+  // `alive` is asked while SSH does not answer: false (the emulator died) ends the wait.
+  [[nodiscard]] static Result<Node> wait_for_ssh(const SshTarget& target, const Clock& clock,
+                                                 std::chrono::seconds timeout,
+                                                 const std::function<bool()>& alive);
+
+  // One round trip; `more` is asked after the engine's and the swarm agent's own answers.
+  [[nodiscard]] Result<NodeFacts> look(const NodePlan& plan, const std::vector<ApiRequest>& more);
+
+  // Sends the plan's files that are missing or different, (re)starts the daemons that they concern
+  // and those that don't answer, and waits until they answer. True when something was done.
+  [[nodiscard]] Result<bool> deploy(const NodePlan& plan, NodeFacts& facts, Progress& progress);
+
+  // The labfile's files, then its commands that have not run in their present form.
+  [[nodiscard]] Result<bool> provision(const NodePlan& plan, NodeFacts& facts, Progress& progress);
+
+  [[nodiscard]] SshSession& session() { return session_; }
+
+ private:
+  Node(SshSession session, const Clock& clock) : session_(std::move(session)), clock_(&clock) {}
+  Result<void> send(const std::vector<NodeFile>& files, NodeFacts& facts);
+  Result<void> wait_for_daemons(NodeFacts& facts);
+  Result<void> install_packages(Progress& progress);
+
+  SshSession session_;
+  const Clock* clock_;
+};
+
+[[nodiscard]] SwarmFacts parse_swarm_facts(const ApiReply& info);
+
+}  // namespace lab::provision
