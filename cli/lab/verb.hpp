@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <vector>
 
 #include "base/error.hpp"
 
@@ -13,6 +14,7 @@ namespace lab::cli {
 struct Globals {
   std::string labfile = "labfile.toml";  // -f, --labfile
   bool json = false;                     // --json, where there is output to read
+  std::vector<std::string> rest;         // what follows "--", for exec and ssh
 };
 
 // Thrown by a callback to end the program with this status; what had to be said has been said.
