@@ -225,18 +225,21 @@ Result<void> LibvirtProvider::pull_plug(const MachineId& id) {
 boost::asio::awaitable<Result<void>> LibvirtProvider::stop(MachineId id,
                                                            std::chrono::milliseconds grace) {
   constexpr std::chrono::milliseconds look_again{50};
+  constexpr std::chrono::seconds press_again{2};  // a guest that boots does not feel it yet
   const SystemClock clock;
   const TimePoint deadline = clock.now() + grace;
-  if (grace.count() > 0) {
-    std::function<Result<void>()> press = [this, &id] { return press_power_button(id); };
-    LAB_CO_CHECK(co_await run_blocking(std::move(press)));
-    boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
-    while (clock.now() < deadline) {
-      LAB_CO_TRY(const MachineState now, co_await state(id));
-      if (!is_active(now)) co_return Result<void>{};
-      timer.expires_after(look_again);
-      co_await timer.async_wait(boost::asio::use_awaitable);
+  TimePoint press_at = clock.now();
+  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+  while (clock.now() < deadline) {
+    LAB_CO_TRY(const MachineState now, co_await state(id));
+    if (!is_active(now)) co_return Result<void>{};
+    if (clock.now() >= press_at) {
+      std::function<Result<void>()> press = [this, &id] { return press_power_button(id); };
+      LAB_CO_CHECK(co_await run_blocking(std::move(press)));
+      press_at = clock.now() + press_again;
     }
+    timer.expires_after(look_again);
+    co_await timer.async_wait(boost::asio::use_awaitable);
   }
   std::function<Result<void>()> pull = [this, &id] { return pull_plug(id); };
   co_return co_await run_blocking(std::move(pull));
