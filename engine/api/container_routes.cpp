@@ -1,0 +1,251 @@
+#include <boost/json/serialize.hpp>
+
+#include "base/blocking.hpp"
+#include "engine/api/exchange.hpp"
+#include "engine/api/routes.hpp"
+#include "engine/container/config.hpp"
+#include "engine/container/inspect.hpp"
+#include "engine/container/top.hpp"
+#include "engine/util/json.hpp"
+
+namespace lab::engine::api {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+
+using container::ContainerPtr;
+
+namespace {
+
+Result<ContainerPtr> find(Engine& engine, http::Exchange& exchange) {
+  return engine.containers().find(exchange.parameter("id"));
+}
+
+// The optional query parameter "t": seconds.
+Result<std::optional<std::int64_t>> timeout_of(http::Exchange& exchange) {
+  if (exchange.request().query.get("t").empty()) return std::optional<std::int64_t>();
+  LAB_TRY(std::int64_t seconds, exchange.request().query.integer("t", 0));
+  return std::optional<std::int64_t>(seconds);
+}
+
+asio::awaitable<Result<void>> create(Engine& engine, http::Exchange& exchange) {
+  std::string name = exchange.request().query.get("name");
+  LAB_CO_TRY(json::object body, co_await read_json(exchange));
+  container::CreateRequest request;
+  request.name = name;
+  request.host_config = object_of(body, "HostConfig");
+  request.networking_config = object_of(body, "NetworkingConfig");
+  request.config = std::move(body);
+  LAB_CO_TRY(container::CreateResult created,
+             co_await engine.containers().create(std::move(request)));
+  json::object answer{{"Id", created.id}, {"Warnings", to_array(created.warnings)}};
+  co_return co_await respond_json(exchange, 201, std::move(answer));
+}
+
+asio::awaitable<Result<container::ContainerSizes>> measured(Engine& engine,
+                                                            ContainerPtr container) {
+  co_return co_await run_blocking<container::ContainerSizes>(
+      [&engine, &container] { return container::measure(engine.containers(), *container); });
+}
+
+asio::awaitable<Result<void>> list(Engine& engine, http::Exchange& exchange) {
+  const http::Query& query = exchange.request().query;
+  container::ListOptions options;
+  options.all = query.flag("all");
+  LAB_CO_TRY(options.limit, query.integer("limit", 0));
+  LAB_CO_TRY(options.filters, read_filters(query));
+  bool size = query.flag("size");
+  LAB_CO_TRY(auto selected, container::select(engine.containers(), options));
+  json::array answer;
+  for (const ContainerPtr& container : selected) {
+    std::optional<container::ContainerSizes> sizes;
+    if (size) {
+      LAB_CO_TRY(sizes, co_await measured(engine, container));
+    }
+    answer.push_back(container::summarize(engine.containers(), *container, sizes));
+  }
+  co_return co_await respond_json(exchange, 200, std::move(answer));
+}
+
+asio::awaitable<Result<void>> inspect(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
+  std::optional<container::ContainerSizes> sizes;
+  if (exchange.request().query.flag("size")) {
+    LAB_CO_TRY(sizes, co_await measured(engine, container));
+  }
+  co_return co_await respond_json(exchange, 200,
+                                  container::inspect(engine.containers(), *container, sizes));
+}
+
+asio::awaitable<Result<void>> start(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
+  LAB_CO_CHECK(co_await engine.containers().start(container));
+  co_return co_await respond_status(exchange, 204);
+}
+
+asio::awaitable<Result<void>> stop(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
+  LAB_CO_TRY(std::optional<std::int64_t> seconds, timeout_of(exchange));
+  LAB_CO_CHECK(co_await engine.containers().stop(container, seconds));
+  co_return co_await respond_status(exchange, 204);
+}
+
+asio::awaitable<Result<void>> restart(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
+  LAB_CO_TRY(std::optional<std::int64_t> seconds, timeout_of(exchange));
+  LAB_CO_CHECK(co_await engine.containers().restart(container, seconds));
+  co_return co_await respond_status(exchange, 204);
+}
+
+asio::awaitable<Result<void>> kill(Engine& engine, http::Exchange& exchange) {
+  std::string text = exchange.request().query.get("signal");
+  int signal = 9;
+  if (!text.empty()) {
+    LAB_CO_TRY(signal, container::parse_signal(text));
+  }
+  Result<ContainerPtr> container = find(engine, exchange);
+  if (!container) {
+    co_return std::move(container).error().wrap("Cannot kill container: {}",
+                                                exchange.parameter("id"));
+  }
+  LAB_CO_CHECK(co_await engine.containers().kill(*container, signal));
+  co_return co_await respond_status(exchange, 204);
+}
+
+asio::awaitable<Result<void>> pause(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
+  LAB_CO_CHECK(co_await engine.containers().pause(container));
+  co_return co_await respond_status(exchange, 204);
+}
+
+asio::awaitable<Result<void>> unpause(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
+  LAB_CO_CHECK(co_await engine.containers().unpause(container));
+  co_return co_await respond_status(exchange, 204);
+}
+
+asio::awaitable<Result<void>> rename(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
+  LAB_CO_CHECK(engine.containers().rename(container, exchange.request().query.get("name")));
+  co_return co_await respond_status(exchange, 204);
+}
+
+asio::awaitable<Result<void>> remove(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
+  container::RemoveOptions options;
+  options.force = exchange.request().query.flag("force");
+  options.volumes = exchange.request().query.flag("v");
+  LAB_CO_CHECK(co_await engine.containers().remove(container, options));
+  co_return co_await respond_status(exchange, 204);
+}
+
+asio::awaitable<Result<void>> resize(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(std::int64_t height, exchange.request().query.integer("h", 0));
+  LAB_CO_TRY(std::int64_t width, exchange.request().query.integer("w", 0));
+  LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
+  if (!container->state.running)
+    co_return make_error(Code::conflict, "Container {} is not running", container->id);
+  LAB_CO_CHECK(
+      container::resize_terminal(engine.containers().services().runtime.bundle(container->id),
+                                 static_cast<int>(height), static_cast<int>(width)));
+  engine.containers().emit(
+      *container, "resize",
+      {{"height", fmt::format("{}", height)}, {"width", fmt::format("{}", width)}});
+  co_return co_await respond_status(exchange, 200);
+}
+
+// The exit status, when what `condition` names has happened.
+asio::awaitable<Result<void>> send_exit(http::Exchange& exchange, ContainerPtr container,
+                                        std::string condition) {
+  std::uint64_t exits = container->exits;
+  for (;;) {
+    const container::State& state = container->state;
+    bool done = condition == "removed"     ? container->removed
+                : condition == "next-exit" ? container->exits != exits || container->removed
+                                           : !state.running || container->removed;
+    if (done) break;
+    co_await container->changed.wait();
+  }
+  json::object answer{{"Error", nullptr}, {"StatusCode", container->state.exit_code}};
+  std::string text = json::serialize(answer) + "\n";
+  co_return co_await exchange.write(text);
+}
+
+asio::awaitable<Result<void>> wait(Engine& engine, http::Exchange& exchange) {
+  std::string condition = exchange.request().query.get("condition");
+  if (!condition.empty() && condition != "not-running" && condition != "next-exit" &&
+      condition != "removed")
+    co_return make_error(Code::invalid_argument, "invalid condition: \"{}\"", condition);
+  LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
+  LAB_CO_CHECK(co_await exchange.read_all());
+  http::Headers headers{{"Content-Type", "application/json"}};
+  // Clients start the container only when they have seen the head of this answer.
+  LAB_CO_CHECK(co_await exchange.start(200, std::move(headers)));
+  LAB_CO_CHECK(
+      co_await until_client_gone(exchange, send_exit(exchange, container, std::move(condition))));
+  co_return co_await exchange.finish();
+}
+
+asio::awaitable<Result<void>> top(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
+  if (!container->state.running)
+    co_return make_error(Code::conflict, "Container {} is not running", container->id);
+  std::string arguments = exchange.request().query.get("ps_args", "-ef");
+  std::string id = container->id;
+  LAB_CO_TRY(json::object table, co_await run_blocking<Result<json::object>>([&id, &arguments] {
+               return container::process_table(id, arguments);
+             }));
+  co_return co_await respond_json(exchange, 200, std::move(table));
+}
+
+asio::awaitable<Result<void>> prune(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(Filters filters, read_filters(exchange.request().query));
+  std::optional<WallTime> until;
+  if (auto limit = filters.find("until"); limit != filters.end() && !limit->second.empty()) {
+    LAB_CO_TRY(until, parse_time(limit->second.front(), engine.clock().wall_now()));
+    filters.erase(limit);
+  }
+  container::ListOptions options;
+  options.all = true;
+  options.filters = std::move(filters);
+  LAB_CO_TRY(auto selected, container::select(engine.containers(), options));
+  json::array deleted;
+  std::uint64_t reclaimed_bytes = 0;
+  for (const ContainerPtr& container : selected) {
+    if (container->state.running || container->state.restarting) continue;
+    if (until && std::chrono::seconds(container->created_seconds) > until->time_since_epoch())
+      continue;
+    LAB_CO_TRY(container::ContainerSizes sizes, co_await measured(engine, container));
+    container::RemoveOptions how;
+    Result<void> removed = co_await engine.containers().remove(container, how);
+    if (!removed) continue;  // used or gone meanwhile
+    reclaimed_bytes += sizes.writable_bytes;
+    deleted.emplace_back(container->id);
+  }
+  json::value names = nullptr;
+  if (!deleted.empty()) names = std::move(deleted);
+  json::object answer{{"ContainersDeleted", std::move(names)}, {"SpaceReclaimed", reclaimed_bytes}};
+  co_return co_await respond_json(exchange, 200, std::move(answer));
+}
+
+}  // namespace
+
+void add_container_routes(http::Router& router, Engine& engine) {
+  add_route(router, engine, "POST", "/containers/create", create);
+  add_route(router, engine, "GET", "/containers/json", list);
+  add_route(router, engine, "POST", "/containers/prune", prune);
+  add_route(router, engine, "GET", "/containers/{id}/json", inspect);
+  add_route(router, engine, "GET", "/containers/{id}/top", top);
+  add_route(router, engine, "POST", "/containers/{id}/start", start);
+  add_route(router, engine, "POST", "/containers/{id}/stop", stop);
+  add_route(router, engine, "POST", "/containers/{id}/restart", restart);
+  add_route(router, engine, "POST", "/containers/{id}/kill", kill);
+  add_route(router, engine, "POST", "/containers/{id}/pause", pause);
+  add_route(router, engine, "POST", "/containers/{id}/unpause", unpause);
+  add_route(router, engine, "POST", "/containers/{id}/rename", rename);
+  add_route(router, engine, "POST", "/containers/{id}/resize", resize);
+  add_route(router, engine, "POST", "/containers/{id}/wait", wait);
+  add_route(router, engine, "DELETE", "/containers/{id}", remove);
+}
+
+}  // namespace lab::engine::api

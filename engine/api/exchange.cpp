@@ -1,0 +1,155 @@
+#include "engine/api/exchange.hpp"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/json/parse.hpp>
+#include <charconv>
+
+#include "engine/container/inspect.hpp"
+#include "engine/util/json.hpp"
+
+namespace lab::engine::api {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+
+namespace {
+
+void add_docker_headers(http::Headers& headers) {
+  headers.set("Api-Version", api_version);
+  headers.set("Docker-Experimental", "false");
+  headers.set("Ostype", "linux");
+  headers.set("Server", "engined/" LAB_VERSION " (linux)");
+}
+
+}  // namespace
+
+asio::awaitable<Result<void>> DockerExchange::respond(http::Response response) {
+  add_docker_headers(response.headers);
+  co_return co_await inner_.respond(std::move(response));
+}
+
+asio::awaitable<Result<void>> DockerExchange::start(int status, http::Headers headers) {
+  add_docker_headers(headers);
+  co_return co_await inner_.start(status, std::move(headers));
+}
+
+asio::awaitable<Result<StreamPtr>> DockerExchange::hijack(int status, http::Headers headers) {
+  if (status == 101) {
+    headers.set("Api-Version", api_version);
+  } else {
+    add_docker_headers(headers);
+  }
+  co_return co_await inner_.hijack(status, std::move(headers));
+}
+
+void add_route(http::Router& router, Engine& engine, std::string_view method,
+               std::string_view pattern, Route route) {
+  router.add(method, pattern,
+             [&engine, route](http::Exchange& exchange) { return route(engine, exchange); });
+}
+
+asio::awaitable<Result<json::object>> read_json(http::Exchange& exchange, bool optional) {
+  std::string_view type = exchange.request().headers.get("Content-Type");
+  LAB_CO_TRY(std::string body, co_await exchange.read_all());
+  if (optional && body.empty()) co_return json::object();
+  if (type.substr(0, type.find(';')) != "application/json") {
+    co_return make_error(Code::invalid_argument,
+                         "Content-Type specified ({}) must be 'application/json'", type);
+  }
+  co_return parse_object(body);
+}
+
+asio::awaitable<Result<void>> respond_json(http::Exchange& exchange, int status, json::value body) {
+  http::Response response = http::json_response(status, body);
+  response.body += '\n';
+  co_return co_await exchange.respond(std::move(response));
+}
+
+asio::awaitable<Result<void>> respond_status(http::Exchange& exchange, int status) {
+  http::Response response;
+  response.status = status;
+  co_return co_await exchange.respond(std::move(response));
+}
+
+Result<Filters> read_filters(const http::Query& query) {
+  Filters filters;
+  std::string text = query.get("filters");
+  if (text.empty()) return filters;
+  Result<json::object> document = parse_object(text);
+  if (!document) return make_error(Code::invalid_argument, "invalid filter: {}", text);
+  for (const auto& member : *document) {
+    std::vector<std::string>& values = filters[std::string(member.key())];
+    if (member.value().is_object()) {
+      for (const auto& value : member.value().get_object()) values.emplace_back(value.key());
+    } else if (member.value().is_array()) {
+      for (const json::value& value : member.value().get_array()) {
+        if (value.is_string()) values.emplace_back(value.get_string());
+      }
+    } else {
+      return make_error(Code::invalid_argument, "invalid filter: {}", text);
+    }
+  }
+  return filters;
+}
+
+Result<WallTime> parse_time(const std::string& text, WallTime now) {
+  if (text.find('T') != std::string::npos) return container::parse_rfc3339(text);
+  Error bad =
+      make_error(Code::invalid_argument, "strconv.ParseInt: parsing \"{}\": invalid syntax", text);
+  const char* at = text.data();
+  const char* end = at + text.size();
+  std::int64_t number = 0;
+  auto parsed = std::from_chars(at, end, number);
+  if (parsed.ec != std::errc()) return bad;
+  if (parsed.ptr == end || *parsed.ptr == '.') {
+    WallTime time{std::chrono::seconds(number)};
+    if (parsed.ptr == end) return time;
+    std::string fraction(parsed.ptr + 1, end);
+    fraction.resize(9, '0');
+    std::int64_t nanoseconds = 0;
+    std::from_chars(fraction.data(), fraction.data() + fraction.size(), nanoseconds);
+    return time + std::chrono::nanoseconds(nanoseconds);
+  }
+  Duration ago{};
+  while (at != end) {
+    parsed = std::from_chars(at, end, number);
+    if (parsed.ec != std::errc() || parsed.ptr == end) return bad;
+    switch (*parsed.ptr) {
+      case 'h': ago += std::chrono::hours(number); break;
+      case 'm': ago += std::chrono::minutes(number); break;
+      case 's': ago += std::chrono::seconds(number); break;
+      default: return bad;
+    }
+    at = parsed.ptr + 1;
+  }
+  return now - ago;
+}
+
+Result<std::optional<WallTime>> read_time(const http::Query& query, std::string_view name) {
+  std::string text = query.get(name);
+  if (text.empty() || text == "0") return std::optional<WallTime>();
+  LAB_TRY(WallTime time, parse_time(text, WallTime()));
+  return std::optional<WallTime>(time);
+}
+
+asio::awaitable<Result<std::shared_ptr<Stream>>> hijack_raw(http::Exchange& exchange) {
+  bool upgrade = exchange.request().headers.has("Upgrade");
+  http::Headers headers{{"Content-Type", "application/vnd.docker.raw-stream"}};
+  if (upgrade) {
+    headers.set("Connection", "Upgrade");
+    headers.set("Upgrade", "tcp");
+  }
+  LAB_CO_TRY(StreamPtr stream, co_await exchange.hijack(upgrade ? 101 : 200, std::move(headers)));
+  co_return std::shared_ptr<Stream>(std::move(stream));
+}
+
+asio::awaitable<Result<void>> until_client_gone(http::Exchange& exchange,
+                                                asio::awaitable<Result<void>> stream) {
+  using namespace asio::experimental::awaitable_operators;
+  std::variant<Result<void>, std::monostate> first =
+      co_await (std::move(stream) || exchange.client_gone());
+  if (first.index() == 0) co_return std::get<0>(std::move(first));
+  co_return make_error(Code::cancelled, "the client has gone");
+}
+
+}  // namespace lab::engine::api

@@ -1,0 +1,82 @@
+#include "engine/api/exchange.hpp"
+#include "engine/api/routes.hpp"
+#include "engine/util/json.hpp"
+
+namespace lab::engine::api {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+
+using container::ContainerPtr;
+using container::ExecPtr;
+
+namespace {
+
+asio::awaitable<Result<void>> create(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(json::object body, co_await read_json(exchange));
+  LAB_CO_TRY(ContainerPtr container, engine.containers().find(exchange.parameter("id")));
+  LAB_CO_TRY(ExecPtr exec, engine.execs().create(container, body));
+  json::object answer{{"Id", exec->id}};
+  co_return co_await respond_json(exchange, 201, std::move(answer));
+}
+
+asio::awaitable<Result<void>> start_attached(Engine& engine, http::Exchange& exchange, ExecPtr exec,
+                                             bool terminal) {
+  container::AttachOptions options;
+  options.standard_input = exec->standard_input;
+  options.output = exec->output;
+  options.errors = exec->errors;
+  options.terminal = terminal;
+  LAB_CO_TRY(options.detach_keys, container::DetachKeys::parse(exec->detach_keys));
+  LAB_CO_TRY(std::shared_ptr<Stream> client, co_await hijack_raw(exchange));
+  auto session = std::make_shared<container::AttachSession>(engine.executor(), options);
+  Result<void> started = co_await engine.execs().start(exec, session, terminal);
+  if (!started) {
+    // The answer's head is out: the client shows what comes on the stream.
+    std::string text = started.error().message + "\r\n";
+    std::string bytes = terminal ? text : container::stream_frame(container::standard_output, text);
+    static_cast<void>(co_await client->write(bytes));
+    static_cast<void>(co_await client->shutdown_write());
+    client->close();
+    co_return Result<void>();
+  }
+  bool detached = co_await session->run(client, engine.execs().background());
+  if (detached) engine.containers().emit(*exec->container, "exec_detach", {{"execID", exec->id}});
+  co_return Result<void>();
+}
+
+asio::awaitable<Result<void>> start(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(json::object body, co_await read_json(exchange));
+  LAB_CO_TRY(ExecPtr exec, engine.execs().find(exchange.parameter("id")));
+  LAB_CO_CHECK(engine.execs().check_start(*exec));
+  bool terminal = flag_of(body, "Tty");
+  if (flag_of(body, "Detach")) {
+    LAB_CO_CHECK(co_await engine.execs().start(exec, nullptr, terminal));
+    co_return co_await respond_status(exchange, 200);
+  }
+  co_return co_await start_attached(engine, exchange, exec, terminal);
+}
+
+asio::awaitable<Result<void>> inspect(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(ExecPtr exec, engine.execs().find(exchange.parameter("id")));
+  co_return co_await respond_json(exchange, 200, engine.execs().inspect(*exec));
+}
+
+asio::awaitable<Result<void>> resize(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(std::int64_t height, exchange.request().query.integer("h", 0));
+  LAB_CO_TRY(std::int64_t width, exchange.request().query.integer("w", 0));
+  LAB_CO_TRY(ExecPtr exec, engine.execs().find(exchange.parameter("id")));
+  LAB_CO_CHECK(engine.execs().resize(*exec, static_cast<int>(height), static_cast<int>(width)));
+  co_return co_await respond_status(exchange, 200);
+}
+
+}  // namespace
+
+void add_exec_routes(http::Router& router, Engine& engine) {
+  add_route(router, engine, "POST", "/containers/{id}/exec", create);
+  add_route(router, engine, "POST", "/exec/{id}/start", start);
+  add_route(router, engine, "POST", "/exec/{id}/resize", resize);
+  add_route(router, engine, "GET", "/exec/{id}/json", inspect);
+}
+
+}  // namespace lab::engine::api

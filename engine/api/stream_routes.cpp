@@ -1,0 +1,185 @@
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <charconv>
+
+#include "engine/api/exchange.hpp"
+#include "engine/api/routes.hpp"
+#include "engine/container/attach.hpp"
+#include "engine/container/logs.hpp"
+#include "engine/util/json.hpp"
+
+namespace lab::engine::api {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+
+using container::ContainerPtr;
+using container::LogEntry;
+
+namespace {
+
+struct LogsRequest {
+  bool output = false;
+  bool errors = false;
+  bool follow = false;
+  bool timestamps = false;
+  bool terminal = false;
+  std::optional<std::uint64_t> tail;
+  std::optional<WallTime> since;
+  std::optional<WallTime> until;
+};
+
+// Turns log entries into what the client gets.
+class LogFormatter {
+ public:
+  explicit LogFormatter(LogsRequest request) : request_(std::move(request)) {}
+
+  void append(std::string& out, const LogEntry& entry) {
+    bool begins = std::exchange(begins_[entry.stream], !entry.partial);
+    if (entry.stream == container::standard_error ? !request_.errors : !request_.output) return;
+    if (request_.since && entry.time < *request_.since) return;
+    if (request_.until && entry.time > *request_.until) return;
+    std::string stamp;
+    if (request_.timestamps && begins) stamp = format_rfc3339(entry.time) + " ";
+    if (request_.terminal) {
+      out += stamp;
+      out += entry.text;
+    } else {
+      out += container::stream_frame(entry.stream, stamp + std::string(entry.text));
+    }
+  }
+
+ private:
+  LogsRequest request_;
+  std::array<bool, 3> begins_{true, true, true};
+};
+
+using Write = std::function<asio::awaitable<Result<void>>(std::string_view)>;
+
+// Until the log has been sent; with `follow`, until the container has stopped too.
+asio::awaitable<Result<void>> send_logs(Engine& engine, ContainerPtr container, LogsRequest request,
+                                        Write write) {
+  using namespace asio::experimental::awaitable_operators;
+  std::filesystem::path path = engine.containers().log_path(container->id);
+  Result<container::LogReader> reader = container::LogReader::open(path);
+  if (!reader) {
+    if (reader.error().code == Code::not_found) co_return Result<void>();
+    co_return std::move(reader).error();
+  }
+  if (request.tail) LAB_CO_CHECK(reader->seek_tail(*request.tail));
+  LAB_CO_TRY(container::FileWatch watch, container::FileWatch::open(engine.executor(), path));
+  LogFormatter formatter(request);
+  for (;;) {
+    bool over = !request.follow || !container->state.running;
+    LAB_CO_TRY(std::vector<LogEntry> entries, reader->read());
+    if (!entries.empty()) {
+      std::string out;
+      for (const LogEntry& entry : entries) formatter.append(out, entry);
+      if (!out.empty()) LAB_CO_CHECK(co_await write(out));
+      continue;
+    }
+    if (over) co_return Result<void>();
+    co_await (watch.wait() || container->changed.wait());
+  }
+}
+
+Result<LogsRequest> read_logs_request(const http::Query& query, const ContainerPtr& container) {
+  LogsRequest request;
+  request.output = query.flag("stdout");
+  request.errors = query.flag("stderr");
+  request.follow = query.flag("follow");
+  request.timestamps = query.flag("timestamps");
+  request.terminal = container->has_terminal();
+  if (!request.output && !request.errors) {
+    return make_error(Code::invalid_argument,
+                      "Bad parameters: you must choose at least one stream");
+  }
+  std::string tail = query.get("tail", "all");
+  std::uint64_t lines = 0;
+  if (tail != "all" &&
+      std::from_chars(tail.data(), tail.data() + tail.size(), lines).ec == std::errc())
+    request.tail = lines;
+  LAB_TRY(request.since, read_time(query, "since"));
+  LAB_TRY(request.until, read_time(query, "until"));
+  return request;
+}
+
+asio::awaitable<Result<void>> logs(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(ContainerPtr container, engine.containers().find(exchange.parameter("id")));
+  LAB_CO_TRY(LogsRequest request, read_logs_request(exchange.request().query, container));
+  if (text_of(object_of(container->host_config, "LogConfig"), "Type") == "none") {
+    co_return make_error(Code::unsupported, "configured logging driver does not support reading");
+  }
+  LAB_CO_CHECK(co_await exchange.read_all());
+  http::Headers headers{{"Content-Type", "application/vnd.docker.raw-stream"}};
+  LAB_CO_CHECK(co_await exchange.start(200, std::move(headers)));
+  Write write = [&exchange](std::string_view bytes) { return exchange.write(bytes); };
+  LAB_CO_CHECK(co_await until_client_gone(
+      exchange, send_logs(engine, container, std::move(request), std::move(write))));
+  co_return co_await exchange.finish();
+}
+
+asio::awaitable<Result<void>> replay_logs(Engine& engine, ContainerPtr container,
+                                          std::shared_ptr<Stream> client,
+                                          container::AttachOptions options) {
+  LogsRequest request;
+  request.output = options.output;
+  request.errors = options.errors;
+  request.terminal = options.terminal;
+  Write write = [client](std::string_view bytes) { return client->write(bytes); };
+  co_return co_await send_logs(engine, container, std::move(request), std::move(write));
+}
+
+asio::awaitable<Result<void>> attach(Engine& engine, http::Exchange& exchange) {
+  const http::Query& query = exchange.request().query;
+  LAB_CO_TRY(ContainerPtr container, engine.containers().find(exchange.parameter("id")));
+  if (container->state.paused) {
+    co_return make_error(Code::conflict,
+                         "Container {} is paused, unpause the container before attach",
+                         exchange.parameter("id"));
+  }
+  if (container->state.restarting) {
+    co_return make_error(Code::conflict,
+                         "Container {} is restarting, wait until the container is running",
+                         exchange.parameter("id"));
+  }
+  container::AttachOptions options;
+  options.output = query.flag("stdout");
+  options.errors = query.flag("stderr");
+  options.standard_input = query.flag("stdin") && flag_of(container->config, "OpenStdin");
+  options.terminal = container->has_terminal();
+  LAB_CO_TRY(options.detach_keys, container::DetachKeys::parse(query.get("detachKeys")));
+  bool replay = query.flag("logs");
+  bool stream = query.flag("stream");
+  auto session = std::make_shared<container::AttachSession>(engine.executor(), options);
+  // Registered before the answer: whoever sees it may start the container.
+  if (stream && !container->state.running) container->waiting_sessions.push_back(session);
+  LAB_CO_TRY(std::shared_ptr<Stream> client, co_await hijack_raw(exchange));
+  engine.containers().emit(*container, "attach");
+  if (replay) LAB_CO_CHECK(co_await replay_logs(engine, container, client, options));
+  if (!stream) {
+    static_cast<void>(co_await client->shutdown_write());
+    client->close();
+    co_return Result<void>();
+  }
+  if (container->state.running) {
+    Result<Fd> socket = container::connect_attach_socket(
+        engine.containers().services().runtime.bundle(container->id));
+    if (socket) {
+      session->connected(std::move(*socket));
+    } else {
+      session->abandon();
+    }
+  }
+  bool detached = co_await session->run(client, engine.execs().background());
+  if (detached) engine.containers().emit(*container, "detach");
+  co_return Result<void>();
+}
+
+}  // namespace
+
+void add_stream_routes(http::Router& router, Engine& engine) {
+  add_route(router, engine, "GET", "/containers/{id}/logs", logs);
+  add_route(router, engine, "POST", "/containers/{id}/attach", attach);
+}
+
+}  // namespace lab::engine::api

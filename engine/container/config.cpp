@@ -1,0 +1,298 @@
+#include "engine/container/config.hpp"
+
+#include <signal.h>
+
+#include <boost/json/parse.hpp>
+#include <cctype>
+#include <charconv>
+
+#include "engine/util/json.hpp"
+
+namespace lab::engine::container {
+
+namespace json = boost::json;
+
+namespace {
+
+// Docker's order and defaults. A default of null takes any kind of value; members listed in
+// *_omitted_when_empty are absent instead of empty.
+constexpr std::string_view config_template = R"({
+  "Hostname": "", "Domainname": "", "User": "", "AttachStdin": false, "AttachStdout": false,
+  "AttachStderr": false, "ExposedPorts": null, "Tty": false, "OpenStdin": false,
+  "StdinOnce": false, "Env": null, "Cmd": null, "Healthcheck": null, "ArgsEscaped": false,
+  "Image": "", "Volumes": null, "WorkingDir": "", "Entrypoint": null, "NetworkDisabled": false,
+  "MacAddress": "", "OnBuild": null, "Labels": {}, "StopSignal": "", "StopTimeout": null,
+  "Shell": null})";
+constexpr std::string_view config_omitted_when_empty[] = {
+    "ExposedPorts", "Healthcheck", "ArgsEscaped", "NetworkDisabled",
+    "MacAddress",   "StopSignal",  "StopTimeout", "Shell"};
+
+constexpr std::string_view host_config_template = R"({
+  "Binds": null, "ContainerIDFile": "", "LogConfig": {"Type": "json-file", "Config": {}},
+  "NetworkMode": "default", "PortBindings": {},
+  "RestartPolicy": {"Name": "", "MaximumRetryCount": 0}, "AutoRemove": false, "VolumeDriver": "",
+  "VolumesFrom": null, "CapAdd": null, "CapDrop": null, "CgroupnsMode": "", "Dns": [],
+  "DnsOptions": [], "DnsSearch": [], "ExtraHosts": null, "GroupAdd": null, "IpcMode": "private",
+  "Cgroup": "", "Links": null, "OomScoreAdj": 0, "PidMode": "", "Privileged": false,
+  "PublishAllPorts": false, "ReadonlyRootfs": false, "SecurityOpt": null, "StorageOpt": null,
+  "Tmpfs": null, "UTSMode": "", "UsernsMode": "", "ShmSize": 67108864, "Sysctls": null,
+  "Runtime": "crun", "ConsoleSize": [0, 0], "Isolation": "", "CpuShares": 0, "Memory": 0,
+  "NanoCpus": 0, "CgroupParent": "", "BlkioWeight": 0, "BlkioWeightDevice": [],
+  "BlkioDeviceReadBps": null, "BlkioDeviceWriteBps": null, "BlkioDeviceReadIOps": null,
+  "BlkioDeviceWriteIOps": null, "CpuPeriod": 0, "CpuQuota": 0, "CpuRealtimePeriod": 0,
+  "CpuRealtimeRuntime": 0, "CpusetCpus": "", "CpusetMems": "", "Devices": [],
+  "DeviceCgroupRules": null, "DeviceRequests": null, "KernelMemory": 0, "KernelMemoryTCP": 0,
+  "MemoryReservation": 0, "MemorySwap": 0, "MemorySwappiness": null, "OomKillDisable": false,
+  "PidsLimit": null, "Ulimits": null, "CpuCount": 0, "CpuPercent": 0, "IOMaximumIOps": 0,
+  "IOMaximumBandwidth": 0, "Mounts": null, "Init": null,
+  "MaskedPaths": ["/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys",
+    "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+    "/proc/scsi", "/sys/firmware"],
+  "ReadonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]})";
+constexpr std::string_view host_config_omitted_when_empty[] = {"StorageOpt", "Tmpfs", "Sysctls",
+                                                               "Mounts", "Init"};
+
+bool same_name(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+    return std::tolower(x) == std::tolower(y);
+  });
+}
+
+const json::value* find_without_case(const json::object& object, std::string_view name) {
+  if (const json::value* exact = object.if_contains(name)) return exact;
+  for (const auto& member : object) {
+    if (same_name(member.key(), name)) return &member.value();
+  }
+  return nullptr;
+}
+
+std::string_view kind_name(const json::value& value) {
+  if (value.is_string()) return "string";
+  if (value.is_bool()) return "bool";
+  if (value.is_number()) return "number";
+  return value.is_array() ? "array" : "object";
+}
+
+bool fits(const json::value& default_value, const json::value& given) {
+  if (default_value.is_null()) return true;
+  if (default_value.is_number()) return given.is_number();
+  return default_value.kind() == given.kind();
+}
+
+bool is_empty(const json::value& value) {
+  if (value.is_string()) return value.get_string().empty();
+  if (value.is_bool()) return !value.get_bool();
+  if (value.is_array()) return value.get_array().empty();
+  if (value.is_object()) return value.get_object().empty();
+  return value.is_null();
+}
+
+template <std::size_t Size>
+Result<json::object> complete(std::string_view text, const std::string_view (&omitted)[Size],
+                              const json::object& given) {
+  json::object defaults = json::parse(text).as_object();
+  json::object complete;
+  for (auto& member : defaults) {
+    const json::value* value = find_without_case(given, member.key());
+    bool use = value != nullptr && !value->is_null();
+    if (use && !fits(member.value(), *value)) {
+      return make_error(Code::invalid_argument,
+                        "json: cannot unmarshal {} into Go struct field ContainerConfigWrapper.{} "
+                        "of type {}",
+                        kind_name(*value), std::string_view(member.key()),
+                        kind_name(member.value()));
+    }
+    const json::value& chosen = use ? *value : member.value();
+    bool omit = std::find(std::begin(omitted), std::end(omitted), std::string_view(member.key())) !=
+                std::end(omitted);
+    if (omit && is_empty(chosen)) continue;
+    complete[member.key()] = chosen;
+  }
+  return complete;
+}
+
+std::string variable_name(std::string_view variable) {
+  return std::string(variable.substr(0, variable.find('=')));
+}
+
+void merge_environment(json::object& config, const json::object& image) {
+  std::vector<std::string> own = texts_of(config, "Env");
+  json::array merged = to_array(own);
+  for (const std::string& variable : texts_of(image, "Env")) {
+    bool set = std::any_of(own.begin(), own.end(), [&variable](const std::string& other) {
+      return variable_name(other) == variable_name(variable);
+    });
+    if (!set) merged.emplace_back(variable);
+  }
+  if (!merged.empty()) config["Env"] = std::move(merged);
+}
+
+void merge_members(json::object& config, const json::object& image, std::string_view key) {
+  const json::object& from = object_of(image, key);
+  if (from.empty()) return;
+  json::object merged = object_of(config, key);
+  for (const auto& member : from) {
+    if (!merged.contains(member.key())) merged[member.key()] = member.value();
+  }
+  config[key] = std::move(merged);
+}
+
+// A shell-form command may come as one string.
+void to_list(json::object& config, std::string_view key) {
+  json::value* value = config.if_contains(key);
+  if (value != nullptr && value->is_string()) *value = json::array{value->get_string()};
+}
+
+Result<void> validate_restart_policy(const json::object& host_config) {
+  const json::object& policy = object_of(host_config, "RestartPolicy");
+  std::string name = text_of(policy, "Name");
+  std::int64_t retries = integer_of(policy, "MaximumRetryCount");
+  if (name == "always" || name == "unless-stopped" || name == "no") {
+    if (retries != 0) {
+      return make_error(Code::invalid_argument,
+                        "maximum retry count cannot be used with restart policy '{}'", name);
+    }
+  } else if (name == "on-failure") {
+    if (retries < 0)
+      return make_error(Code::invalid_argument, "maximum retry count cannot be negative");
+  } else if (!name.empty()) {
+    return make_error(Code::invalid_argument, "invalid restart policy '{}'", name);
+  }
+  if (flag_of(host_config, "AutoRemove") && !name.empty() && name != "no") {
+    return make_error(Code::invalid_argument,
+                      "can't create 'AutoRemove' container with restart policy");
+  }
+  return {};
+}
+
+Result<void> validate_memory(const json::object& host_config) {
+  std::int64_t memory = integer_of(host_config, "Memory");
+  std::int64_t swap = integer_of(host_config, "MemorySwap");
+  if (memory != 0 && memory < (std::int64_t{6} << 20))
+    return make_error(Code::invalid_argument, "Minimum memory limit allowed is 6MB");
+  if (memory > 0 && swap > 0 && swap < memory) {
+    return make_error(Code::invalid_argument,
+                      "Minimum memoryswap limit should be larger than memory limit, see usage");
+  }
+  if (memory == 0 && swap > 0) {
+    return make_error(Code::invalid_argument,
+                      "You should always set the Memory limit when using Memoryswap limit, see "
+                      "usage");
+  }
+  return {};
+}
+
+// Names of Linux signals without "SIG", by number from 1.
+constexpr std::string_view signal_names[] = {
+    "HUP",  "INT",  "QUIT", "ILL",    "TRAP",   "ABRT",  "BUS",  "FPE",  "KILL", "USR1", "SEGV",
+    "USR2", "PIPE", "ALRM", "TERM",   "STKFLT", "CHLD",  "CONT", "STOP", "TSTP", "TTIN", "TTOU",
+    "URG",  "XCPU", "XFSZ", "VTALRM", "PROF",   "WINCH", "IO",   "PWR",  "SYS"};
+
+}  // namespace
+
+Result<json::object> complete_config(const json::object& given) {
+  LAB_TRY(json::object config, complete(config_template, config_omitted_when_empty, given));
+  to_list(config, "Cmd");
+  to_list(config, "Entrypoint");
+  return config;
+}
+
+Result<json::object> complete_host_config(const json::object& given) {
+  LAB_TRY(json::object host, complete(host_config_template, host_config_omitted_when_empty, given));
+  if (text_of(host, "NetworkMode").empty()) host["NetworkMode"] = "default";
+  if (text_of(host, "IpcMode").empty()) host["IpcMode"] = "private";
+  if (text_of(host, "Runtime").empty()) host["Runtime"] = "crun";
+  if (integer_of(host, "ShmSize") == 0) host["ShmSize"] = 67108864;
+  json::object log = object_of(host, "LogConfig");
+  if (text_of(log, "Type").empty()) log["Type"] = "json-file";
+  log["Config"] = object_of(log, "Config");
+  host["LogConfig"] = json::object{{"Type", log["Type"]}, {"Config", std::move(log["Config"])}};
+  const json::object& policy = object_of(host, "RestartPolicy");
+  host["RestartPolicy"] =
+      json::object{{"Name", text_of(policy, "Name")},
+                   {"MaximumRetryCount", integer_of(policy, "MaximumRetryCount")}};
+  if (flag_of(host, "Privileged")) {
+    host["MaskedPaths"] = nullptr;
+    host["ReadonlyPaths"] = nullptr;
+  }
+  return host;
+}
+
+Result<void> merge_image_config(json::object& config, const json::object& image) {
+  if (text_of(config, "User").empty()) config["User"] = text_of(image, "User");
+  if (text_of(config, "WorkingDir").empty()) config["WorkingDir"] = text_of(image, "WorkingDir");
+  if (text_of(config, "StopSignal").empty() && !text_of(image, "StopSignal").empty())
+    config["StopSignal"] = text_of(image, "StopSignal");
+  merge_environment(config, image);
+  merge_members(config, image, "ExposedPorts");
+  merge_members(config, image, "Labels");
+  merge_members(config, image, "Volumes");
+  if (object_of(config, "Healthcheck").empty() && !object_of(image, "Healthcheck").empty())
+    config["Healthcheck"] = object_of(image, "Healthcheck");
+  std::vector<std::string> entrypoint = texts_of(config, "Entrypoint");
+  if (entrypoint.empty()) {
+    if (texts_of(config, "Cmd").empty()) {
+      std::vector<std::string> command = texts_of(image, "Cmd");
+      if (!command.empty()) config["Cmd"] = to_array(command);
+    }
+    std::vector<std::string> from_image = texts_of(image, "Entrypoint");
+    if (!from_image.empty()) config["Entrypoint"] = to_array(from_image);
+  } else if (entrypoint.size() == 1 && entrypoint.front().empty()) {
+    config["Entrypoint"] = nullptr;  // `--entrypoint ""` takes the image's away
+  }
+  if (command_line(config).empty())
+    return make_error(Code::invalid_argument, "No command specified");
+  return {};
+}
+
+std::vector<std::string> command_line(const json::object& config) {
+  std::vector<std::string> words = texts_of(config, "Entrypoint");
+  for (std::string& word : texts_of(config, "Cmd")) words.push_back(std::move(word));
+  return words;
+}
+
+Result<void> validate(const json::object& config, const json::object& host_config) {
+  std::string folder = text_of(config, "WorkingDir");
+  if (!folder.empty() && folder.front() != '/') {
+    return make_error(Code::invalid_argument,
+                      "the working directory '{}' is invalid, it needs to be an absolute path",
+                      folder);
+  }
+  for (const std::string& variable : texts_of(config, "Env")) {
+    if (variable.empty() || variable.front() == '=')
+      return make_error(Code::invalid_argument, "invalid environment variable: {}", variable);
+  }
+  std::string signal = text_of(config, "StopSignal");
+  if (!signal.empty()) LAB_CHECK(parse_signal(signal));
+  std::string driver = text_of(object_of(host_config, "LogConfig"), "Type");
+  if (driver != "json-file" && driver != "none" && driver != "local") {
+    return make_error(Code::invalid_argument, "logger: no log driver named '{}' is registered",
+                      driver);
+  }
+  LAB_CHECK(validate_restart_policy(host_config));
+  return validate_memory(host_config);
+}
+
+Result<int> parse_signal(const std::string& text) {
+  int number = 0;
+  auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failure == std::errc() && end == text.data() + text.size()) {
+    if (number > 0 && number <= 64) return number;
+    return make_error(Code::invalid_argument, "Invalid signal: {}", text);
+  }
+  std::string name;
+  for (char c : text) name += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  if (name.starts_with("SIG")) name.erase(0, 3);
+  for (std::size_t i = 0; i < std::size(signal_names); ++i) {
+    if (signal_names[i] == name) return static_cast<int>(i) + 1;
+  }
+  if (name == "RTMIN") return SIGRTMIN;
+  if (name == "RTMAX") return SIGRTMAX;
+  if (name.starts_with("RTMIN+") &&
+      std::from_chars(name.data() + 6, name.data() + name.size(), number).ec == std::errc() &&
+      SIGRTMIN + number <= SIGRTMAX)
+    return SIGRTMIN + number;
+  return make_error(Code::invalid_argument, "Invalid signal: {}", text);
+}
+
+}  // namespace lab::engine::container

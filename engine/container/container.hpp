@@ -1,0 +1,85 @@
+// One container: what it was made from, its state, and who waits for it. Lives on the event loop's
+// thread.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "engine/container/mounts.hpp"
+#include "engine/container/runtime.hpp"
+#include "engine/network/networks.hpp"
+#include "engine/util/async.hpp"
+
+namespace lab::engine::container {
+
+class AttachSession;
+
+struct State {
+  bool running = false;
+  bool paused = false;
+  bool restarting = false;
+  bool removing = false;
+  bool dead = false;
+  bool oom_killed = false;
+  ProcessId process;
+  ProcessId monitor;
+  int exit_code = 0;
+  std::string error;
+  std::string started_at = zero_rfc3339;
+  std::string finished_at = zero_rfc3339;
+
+  // "created", "running", "paused", "restarting", "removing", "exited" or "dead".
+  [[nodiscard]] std::string_view status() const;
+};
+
+struct Container {
+  explicit Container(const boost::asio::any_io_executor& executor)
+      : operation(executor), changed(executor) {}
+
+  std::string id;
+  std::string name;  // without the slash
+  std::string created;
+  std::int64_t created_seconds = 0;
+  std::string path;
+  std::vector<std::string> arguments;
+  std::string image_id;
+  boost::json::object config;
+  boost::json::object host_config;
+  std::vector<MountPoint> mounts;
+  State state;
+  int restart_count = 0;
+  bool stopped_by_user = false;
+  std::optional<network::Sandbox> sandbox;  // while it runs
+  std::string network_name;                 // where it was or will be attached
+
+  // Held by what changes the container (start, stop, remove), one at a time.
+  AsyncMutex operation;
+  // Notified when `state` changes.
+  Signal changed;
+  // Grows with every end of the container's process, and when it is removed.
+  std::uint64_t exits = 0;
+  bool removed = false;
+  bool user_restart = false;  // its end is part of a restart
+  bool starting = false;      // a start is under way: its end is not handled before it
+  std::chrono::milliseconds restart_delay{0};
+  std::set<std::string> execs;
+  // Attached before the start; connected when the monitor is there.
+  std::vector<std::weak_ptr<AttachSession>> waiting_sessions;
+
+  [[nodiscard]] bool has_terminal() const;
+  [[nodiscard]] boost::json::object to_document() const;
+};
+using ContainerPtr = std::shared_ptr<Container>;
+
+[[nodiscard]] Result<ContainerPtr> container_from_document(
+    const boost::json::object& document, const boost::asio::any_io_executor& executor);
+
+}  // namespace lab::engine::container

@@ -1,0 +1,146 @@
+// All containers of the engine and what can be done to them. On the event loop's thread; work that
+// blocks (mounts, namespaces, child processes) goes to the pool.
+//
+// Every change is written to the store before it is acknowledged. A container's processes belong to
+// its monitor, not to us: after a restart restore() takes up what runs and learns what has ended.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/random.hpp"
+#include "engine/container/container.hpp"
+#include "engine/container/spec.hpp"
+#include "engine/events/events.hpp"
+#include "engine/image/image_store.hpp"
+#include "engine/network/networks.hpp"
+#include "engine/state/document_store.hpp"
+#include "engine/volume/volumes.hpp"
+
+namespace lab::engine::container {
+
+// What containers are made of; all of it outlives them.
+struct Services {
+  boost::asio::any_io_executor executor;
+  const Clock& clock;
+  DocumentStore& store;
+  image::ImageStore& images;
+  network::Networks& networks;
+  volume::Volumes& volumes;
+  const Runtime& runtime;
+  EventBus& events;
+  std::filesystem::path data_root;
+};
+
+struct CreateRequest {
+  std::string name;  // empty: a random one
+  boost::json::object config;
+  boost::json::object host_config;
+  boost::json::object networking_config;
+};
+struct CreateResult {
+  std::string id;
+  std::vector<std::string> warnings;
+};
+
+struct RemoveOptions {
+  bool force = false;
+  bool volumes = false;
+};
+
+class Containers final : public image::ImageUsers {
+ public:
+  explicit Containers(Services services);
+
+  [[nodiscard]] Result<void> load();
+  // The sandboxes of containers whose processes are still there.
+  [[nodiscard]] std::vector<const network::Sandbox*> live_sandboxes() const;
+  // Takes up running containers, finishes what ended meanwhile, applies restart policies.
+  [[nodiscard]] boost::asio::awaitable<void> restore();
+
+  // By name, id or an unambiguous start of an id. "No such container: x".
+  [[nodiscard]] Result<ContainerPtr> find(std::string_view name_or_id) const;
+  // Newest first.
+  [[nodiscard]] std::vector<ContainerPtr> list() const;
+  [[nodiscard]] std::vector<image::ImageUser> users_of_image(
+      const std::string& image_id) const override;
+  // Ids of the containers that have the volume.
+  [[nodiscard]] std::vector<std::string> users_of_volume(const std::string& name) const;
+
+  [[nodiscard]] boost::asio::awaitable<Result<CreateResult>> create(CreateRequest request);
+  [[nodiscard]] boost::asio::awaitable<Result<void>> start(ContainerPtr container);
+  // Seconds until SIGKILL; without: the container's own, or 10. Negative waits forever.
+  [[nodiscard]] boost::asio::awaitable<Result<void>> stop(ContainerPtr container,
+                                                          std::optional<std::int64_t> seconds);
+  [[nodiscard]] boost::asio::awaitable<Result<void>> restart(ContainerPtr container,
+                                                             std::optional<std::int64_t> seconds);
+  [[nodiscard]] boost::asio::awaitable<Result<void>> kill(ContainerPtr container, int signal);
+  [[nodiscard]] boost::asio::awaitable<Result<void>> pause(ContainerPtr container);
+  [[nodiscard]] boost::asio::awaitable<Result<void>> unpause(ContainerPtr container);
+  [[nodiscard]] boost::asio::awaitable<Result<void>> remove(ContainerPtr container,
+                                                            RemoveOptions options);
+  [[nodiscard]] Result<void> rename(const ContainerPtr& container, std::string name);
+
+  // The folder with the container's hosts, hostname and resolv.conf files and its log.
+  [[nodiscard]] std::filesystem::path folder(const std::string& id) const;
+  [[nodiscard]] std::filesystem::path log_path(const std::string& id) const;
+  [[nodiscard]] RootfsPaths rootfs(const std::string& id) const;
+  [[nodiscard]] const Services& services() const { return services_; }
+  [[nodiscard]] const HostFeatures& host() const { return host_; }
+  void emit(const Container& container, std::string action, Attributes more = {}) const;
+
+ private:
+  [[nodiscard]] Result<void> save(const Container& container, bool durable = true) const;
+  void saved_or_logged(const Container& container) const;
+
+  // create.cpp
+  [[nodiscard]] Result<std::string> claim_name(const std::string& wanted, const std::string& id);
+  [[nodiscard]] Result<void> prepare(Container& container, const image::Image& image) const;
+  [[nodiscard]] Result<void> resolve_mounts(Container& container) const;
+  [[nodiscard]] Result<void> resolve_volumes_from(Container& container) const;
+  [[nodiscard]] Result<void> materialize(const Container& container) const;
+
+  // start.cpp
+  [[nodiscard]] boost::asio::awaitable<Result<void>> start_locked(ContainerPtr container);
+  [[nodiscard]] Result<void> reserve_network(Container& container);
+  [[nodiscard]] Result<Runtime::Launched> launch(const Container& container) const;
+  [[nodiscard]] Result<void> write_network_files(const Container& container) const;
+  [[nodiscard]] Result<SpecPaths> spec_paths(const Container& container) const;
+  [[nodiscard]] boost::asio::awaitable<Result<void>> run_started(ContainerPtr container,
+                                                                 Runtime::Launched launched);
+  [[nodiscard]] boost::asio::awaitable<void> fail_start(ContainerPtr container, Error& error);
+
+  // exit.cpp
+  [[nodiscard]] boost::asio::awaitable<void> watch(ContainerPtr container);
+  [[nodiscard]] boost::asio::awaitable<void> finish(ContainerPtr container, int exit_code,
+                                                    bool oom_killed);
+  [[nodiscard]] boost::asio::awaitable<void> clean_up(ContainerPtr container);
+  [[nodiscard]] boost::asio::awaitable<void> restart_later(ContainerPtr container,
+                                                           std::chrono::milliseconds delay);
+  [[nodiscard]] bool should_restart(const Container& container) const;
+  [[nodiscard]] int take_exit_code(const Container& container, bool& oom_killed) const;
+
+  // stop.cpp
+  [[nodiscard]] boost::asio::awaitable<Result<void>> stop_locked(
+      ContainerPtr container, std::optional<std::int64_t> seconds);
+  void remove_anonymous_volumes(const Container& container);
+  [[nodiscard]] boost::asio::awaitable<bool> wait_stopped(ContainerPtr container,
+                                                          TimePoint deadline);
+
+  Services services_;
+  HostFeatures host_;
+  Background background_;
+  Random random_;
+  std::map<std::string, ContainerPtr> containers_;         // by id
+  std::map<std::string, std::string, std::less<>> names_;  // name -> id
+  mutable std::mutex image_users_mutex_;
+  std::map<std::string, std::pair<std::string, bool>> image_users_;  // id -> image id, running
+};
+
+}  // namespace lab::engine::container

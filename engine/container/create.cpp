@@ -1,0 +1,182 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "base/blocking.hpp"
+#include "base/file.hpp"
+#include "engine/container/config.hpp"
+#include "engine/container/containers.hpp"
+#include "engine/container/names.hpp"
+#include "engine/util/json.hpp"
+
+namespace lab::engine::container {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+
+namespace {
+
+constexpr int random_names_max = 20;
+
+std::string host_name() {
+  char name[HOST_NAME_MAX + 1] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+Result<void> check_bind_source(const MountPoint& mount) {
+  struct stat info {};
+  if (mount.type != "bind" || mount.make_source || stat(mount.source.c_str(), &info) == 0)
+    return {};
+  return make_error(Code::invalid_argument,
+                    "invalid mount config for type \"bind\": bind source path does not exist: {}",
+                    mount.source);
+}
+
+}  // namespace
+
+Result<std::string> Containers::claim_name(const std::string& wanted, const std::string& id) {
+  if (wanted.empty()) {
+    for (int attempt = 0; attempt < random_names_max; ++attempt) {
+      std::string name = random_name(random_, attempt);
+      if (names_.emplace(name, id).second) return name;
+    }
+    std::string name = id.substr(0, 12);
+    names_[name] = id;
+    return name;
+  }
+  std::string name = wanted.starts_with('/') ? wanted.substr(1) : wanted;
+  if (!is_valid_name(name)) {
+    return make_error(Code::invalid_argument,
+                      "Invalid container name ({}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+                      wanted);
+  }
+  auto [at, added] = names_.emplace(name, id);
+  if (!added) {
+    return make_error(Code::conflict,
+                      "Conflict. The container name \"/{}\" is already in use by container "
+                      "\"{}\". You have to remove (or rename) that container to be able to reuse "
+                      "that name.",
+                      name, at->second);
+  }
+  return name;
+}
+
+Result<void> Containers::resolve_volumes_from(Container& container) const {
+  for (const std::string& spec : texts_of(container.host_config, "VolumesFrom")) {
+    std::string name = spec.substr(0, spec.find(':'));
+    bool read_only = spec.ends_with(":ro");
+    LAB_TRY(ContainerPtr other, find(name));
+    for (MountPoint mount : other->mounts) {
+      bool there = std::any_of(
+          container.mounts.begin(), container.mounts.end(),
+          [&mount](const MountPoint& own) { return own.destination == mount.destination; });
+      if (there || mount.type == "tmpfs") continue;
+      mount.anonymous = false;
+      if (read_only) mount.writable = false;
+      container.mounts.push_back(std::move(mount));
+    }
+  }
+  return {};
+}
+
+Result<void> Containers::resolve_mounts(Container& container) const {
+  LAB_TRY(container.mounts, requested_mounts(container.config, container.host_config));
+  for (const MountPoint& mount : container.mounts) LAB_CHECK(check_bind_source(mount));
+  LAB_CHECK(resolve_volumes_from(container));
+  for (MountPoint& mount : container.mounts) {
+    if (mount.type != "volume") continue;
+    bool fresh = mount.name.empty() || services_.volumes.find(mount.name) == nullptr;
+    LAB_TRY(const volume::Volume* volume,
+            services_.volumes.create(mount.name, nullptr, nullptr, mount.anonymous));
+    mount.name = volume->name;
+    mount.source = services_.volumes.folder(volume->name).string();
+    if (fresh) services_.events.emit("volume", "create", volume->name, {{"driver", "local"}});
+  }
+  return {};
+}
+
+// Blocks: fills new volumes with what the image has at their place.
+Result<void> Containers::materialize(const Container& container) const {
+  LAB_CHECK(make_directories(folder(container.id), 0710));
+  RootfsPaths paths = rootfs(container.id);
+  bool fills = std::any_of(
+      container.mounts.begin(), container.mounts.end(),
+      [](const MountPoint& mount) { return mount.type == "volume" && mount.copy_from_image; });
+  if (!fills) return {};
+  LAB_TRY(auto lowers, services_.images.held_lower_directories(container.id));
+  LAB_CHECK(mount_rootfs(paths, lowers));
+  Result<void> done;
+  for (const MountPoint& mount : container.mounts) {
+    if (mount.type != "volume" || !mount.copy_from_image) continue;
+    Result<std::filesystem::path> from = folder_in_root(paths.merged, mount.destination, false);
+    if (!from) continue;  // the image has nothing there
+    done = volume::populate(*from, mount.source);
+    if (!done) break;
+  }
+  unmount_rootfs(paths);
+  return done;
+}
+
+Result<void> Containers::prepare(Container& container, const image::Image& image) const {
+  LAB_CHECK(merge_image_config(container.config, image.run_config()));
+  LAB_CHECK(validate(container.config, container.host_config));
+  if (std::string runtime = text_of(container.host_config, "Runtime"); runtime != "crun") {
+    return make_error(Code::invalid_argument, "Unknown runtime specified {}", runtime);
+  }
+  LAB_CHECK(capabilities_of(container.host_config));
+  std::string mode = text_of(container.host_config, "NetworkMode");
+  container.network_name = mode == "default" ? "bridge" : mode;
+  if (text_of(container.host_config, "CgroupnsMode").empty())
+    container.host_config["CgroupnsMode"] = host_.cgroup_v2 ? "private" : "host";
+  if (text_of(container.config, "Hostname").empty())
+    container.config["Hostname"] = mode == "host" ? host_name() : container.id.substr(0, 12);
+  std::vector<std::string> words = command_line(container.config);
+  container.path = words.front();
+  container.arguments.assign(words.begin() + 1, words.end());
+  return resolve_mounts(container);
+}
+
+asio::awaitable<Result<CreateResult>> Containers::create(CreateRequest request) {
+  auto container = std::make_shared<Container>(services_.executor);
+  container->id = secure_random_hex(32);
+  LAB_CO_TRY(container->config, complete_config(request.config));
+  LAB_CO_TRY(container->host_config, complete_host_config(request.host_config));
+  LAB_CO_TRY(image::ImagePtr image, services_.images.resolve(text_of(container->config, "Image")));
+  container->image_id = image->id;
+  WallTime now = services_.clock.wall_now();
+  container->created = format_rfc3339(now);
+  container->created_seconds =
+      std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+  LAB_CO_TRY(container->name, claim_name(request.name, container->id));
+  Result<void> done = prepare(*container, *image);
+  if (done) done = services_.images.hold(container->id, *image);
+  if (done) {
+    done =
+        co_await run_blocking<Result<void>>([this, &container] { return materialize(*container); });
+  }
+  if (done) done = save(*container, !flag_of(container->host_config, "AutoRemove"));
+  if (!done) {
+    names_.erase(container->name);
+    static_cast<void>(services_.images.release(container->id));
+    std::string id = container->id;
+    co_await run_on_pool([this, id] {
+      std::error_code ignored;
+      static_cast<void>(remove_rootfs(rootfs(id)));
+      std::filesystem::remove_all(folder(id), ignored);
+    });
+    co_return std::move(done).error();
+  }
+  {
+    std::scoped_lock lock(image_users_mutex_);
+    image_users_[container->id] = {container->image_id, false};
+  }
+  containers_[container->id] = container;
+  emit(*container, "create");
+  CreateResult result;
+  result.id = container->id;
+  co_return result;
+}
+
+}  // namespace lab::engine::container

@@ -1,0 +1,188 @@
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <charconv>
+
+#include "base/blocking.hpp"
+#include "base/file.hpp"
+#include "base/log.hpp"
+#include "engine/container/containers.hpp"
+#include "engine/util/json.hpp"
+
+namespace lab::engine::container {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::chrono::milliseconds restart_delay_first{100};
+constexpr std::chrono::milliseconds restart_delay_max{60'000};
+// A container that ran this long starts again without an accumulated delay.
+constexpr std::chrono::seconds healthy_run{10};
+// As dockerd reports a container that ended while nobody watched, without a trace.
+constexpr int unknown_exit_code = 255;
+constexpr int killed_exit_code = 137;
+
+}  // namespace
+
+// The status that the monitor left. Without one, the monitor was killed: so is what it watched.
+int Containers::take_exit_code(const Container& container, bool& oom_killed) const {
+  std::filesystem::path file = services_.runtime.exit_folder() / container.id;
+  std::error_code ignored;
+  oom_killed = std::filesystem::exists(services_.runtime.bundle(container.id) / "oom", ignored);
+  Result<std::string> text = read_file(file, 64);
+  if (!text) {
+    bool orphan = container.state.process.alive();
+    if (orphan) static_cast<void>(send_signal(container.state.process, SIGKILL));
+    log::warning("container {}: its monitor ended without leaving an exit status{}",
+                 container.id.substr(0, 12), orphan ? "; its processes are killed" : "");
+    return orphan ? killed_exit_code : unknown_exit_code;
+  }
+  std::filesystem::remove(file, ignored);
+  int code = unknown_exit_code;
+  std::from_chars(text->data(), text->data() + text->size(), code);
+  return code;
+}
+
+asio::awaitable<void> Containers::watch(ContainerPtr container) {
+  ProcessId monitor = container->state.monitor;
+  Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, monitor.pid, 0U)));
+  if (pidfd && monitor.alive()) {
+    asio::posix::stream_descriptor ended(services_.executor, pidfd.release());
+    co_await ended.async_wait(asio::posix::stream_descriptor::wait_read,
+                              asio::as_tuple(asio::use_awaitable));
+  }
+  bool oom_killed = false;
+  int code = take_exit_code(*container, oom_killed);
+  co_await finish(container, code, oom_killed);
+}
+
+// What a run of the container leaves on the host.
+asio::awaitable<void> Containers::clean_up(ContainerPtr container) {
+  std::optional<network::Sandbox> sandbox = container->sandbox;
+  std::string id = container->id;
+  co_await run_on_pool([this, &sandbox, &id] {
+    services_.runtime.remove(id);
+    if (sandbox) services_.networks.tear_down(*sandbox);
+    unmount_rootfs(rootfs(id));
+  });
+  if (sandbox) services_.networks.release(*sandbox);
+  container->sandbox.reset();
+}
+
+bool Containers::should_restart(const Container& container) const {
+  const boost::json::object& policy = object_of(container.host_config, "RestartPolicy");
+  std::string name = text_of(policy, "Name");
+  if (container.stopped_by_user || container.user_restart) return false;
+  if (name == "always" || name == "unless-stopped") return true;
+  if (name != "on-failure" || container.state.exit_code == 0) return false;
+  std::int64_t retries_max = integer_of(policy, "MaximumRetryCount");
+  return retries_max == 0 || container.restart_count < retries_max;
+}
+
+asio::awaitable<void> Containers::finish(ContainerPtr container, int exit_code, bool oom_killed) {
+  while (container->starting) co_await container->changed.wait();
+  State& state = container->state;
+  if (!state.running) co_return;
+  std::optional<network::Sandbox> sandbox = container->sandbox;
+  WallTime now = services_.clock.wall_now();
+  co_await clean_up(container);
+  bool healthy = format_rfc3339(now - healthy_run) > state.started_at;
+  state.running = false;
+  state.paused = false;
+  state.process = {};
+  state.monitor = {};
+  state.exit_code = exit_code;
+  state.oom_killed = oom_killed;
+  state.finished_at = format_rfc3339(now);
+  bool restarts = should_restart(*container);
+  state.restarting = restarts;
+  if (restarts) ++container->restart_count;
+  bool removes =
+      !restarts && flag_of(container->host_config, "AutoRemove") && !container->user_restart;
+  if (Result<void> saved = save(*container, !removes); !saved)
+    log::error("container {}: {}", container->id.substr(0, 12), saved.error().message);
+  {
+    std::scoped_lock lock(image_users_mutex_);
+    if (auto use = image_users_.find(container->id); use != image_users_.end())
+      use->second.second = false;
+  }
+  emit(*container, "die", {{"exitCode", fmt::format("{}", exit_code)}});
+  if (sandbox) {
+    for (const network::Endpoint& endpoint : sandbox->endpoints) {
+      const network::Network* network = services_.networks.find(endpoint.network_id);
+      services_.events.emit("network", "disconnect", endpoint.network_id,
+                            {{"container", container->id},
+                             {"name", endpoint.network_name},
+                             {"type", network != nullptr ? network->driver : ""}});
+    }
+  }
+  ++container->exits;
+  container->changed.notify_all();
+  if (restarts) {
+    auto doubled = std::min(container->restart_delay * 2, restart_delay_max);
+    container->restart_delay = healthy || doubled.count() == 0 ? restart_delay_first : doubled;
+    background_.spawn("restarting a container", restart_later(container, container->restart_delay));
+  } else if (removes) {
+    Result<void> removed = co_await remove(container, RemoveOptions{true, true});
+    if (!removed && removed.error().code != Code::conflict)
+      log::warning("removing container {}: {}", container->id.substr(0, 12),
+                   removed.error().message);
+  }
+}
+
+asio::awaitable<void> Containers::restart_later(ContainerPtr container,
+                                                std::chrono::milliseconds delay) {
+  TimePoint deadline = services_.clock.now() + delay;
+  while (services_.clock.now() < deadline && container->state.restarting &&
+         !container->stopped_by_user)
+    co_await container->changed.wait_until(deadline);
+  AsyncMutex::Lock lock = co_await container->operation.lock();
+  if (!container->state.restarting || container->stopped_by_user || container->removed) {
+    container->state.restarting = false;
+    container->changed.notify_all();
+    co_return;
+  }
+  Result<void> started = co_await start_locked(container);
+  if (!started) {
+    container->state.restarting = false;
+    log::warning("restarting container {}: {}", container->id.substr(0, 12),
+                 started.error().message);
+  }
+}
+
+asio::awaitable<void> Containers::restore() {
+  for (const ContainerPtr& container : list()) {
+    State& state = container->state;
+    if (state.running && state.monitor.alive()) {
+      log::info("container {} runs on", container->id.substr(0, 12));
+      background_.spawn("watching a container", watch(container));
+      continue;
+    }
+    bool ended = state.running;
+    if (ended) {
+      bool oom_killed = false;
+      int code = take_exit_code(*container, oom_killed);
+      co_await finish(container, code, oom_killed);
+      continue;  // finish() has applied the restart policy
+    }
+    // A removal or a start that was interrupted.
+    co_await clean_up(container);
+    bool was_restarting = std::exchange(state.restarting, false);
+    std::string policy = text_of(object_of(container->host_config, "RestartPolicy"), "Name");
+    bool has_run = state.started_at != zero_rfc3339;
+    bool again = was_restarting || (policy == "always" && has_run) ||
+                 (policy == "unless-stopped" && has_run && !container->stopped_by_user);
+    if (!again) continue;
+    state.restarting = true;
+    container->stopped_by_user = false;
+    background_.spawn("restarting a container",
+                      restart_later(container, std::chrono::milliseconds(0)));
+  }
+}
+
+}  // namespace lab::engine::container

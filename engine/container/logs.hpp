@@ -1,0 +1,64 @@
+// What a container has written, from the monitor's log file: lines "TIME STREAM F|P TEXT", where P
+// marks a piece of a line that goes on in the next entry.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "engine/container/attach.hpp"
+
+namespace lab::engine::container {
+
+struct LogEntry {
+  WallTime time;
+  int stream = standard_output;
+  bool partial = false;
+  std::string_view text;  // with its newline unless partial; valid until the next call
+};
+
+// One line of the file, without its newline; nothing when it is none of the monitor's.
+[[nodiscard]] std::optional<LogEntry> parse_log_line(std::string_view line);
+
+// Reads a log from some place on; what is appended later is seen by later calls.
+class LogReader {
+ public:
+  [[nodiscard]] static Result<LogReader> open(const std::filesystem::path& path);
+
+  // Goes to the beginning of the last `lines` lines (0: to the end).
+  [[nodiscard]] Result<void> seek_tail(std::uint64_t lines);
+  // The next entries, as many as one read gives; empty at the present end.
+  [[nodiscard]] Result<std::vector<LogEntry>> read();
+  [[nodiscard]] int descriptor() const { return file_.get(); }
+
+ private:
+  explicit LogReader(Fd file) : file_(std::move(file)) {}
+
+  Fd file_;
+  std::string buffer_;
+  std::size_t used_ = 0;  // of buffer_, by entries handed out
+  std::uint64_t offset_ = 0;
+};
+
+// Wakes when the file changes.
+class FileWatch {
+ public:
+  [[nodiscard]] static Result<FileWatch> open(const boost::asio::any_io_executor& executor,
+                                              const std::filesystem::path& path);
+  // Until it has changed since the last call.
+  [[nodiscard]] boost::asio::awaitable<void> wait();
+  void close();
+
+ private:
+  explicit FileWatch(boost::asio::posix::stream_descriptor inotify)
+      : inotify_(std::move(inotify)) {}
+  boost::asio::posix::stream_descriptor inotify_;
+};
+
+}  // namespace lab::engine::container

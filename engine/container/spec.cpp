@@ -1,0 +1,354 @@
+#include "engine/container/spec.hpp"
+
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/magic.h>
+
+#include "engine/container/seccomp.hpp"
+#include "engine/util/json.hpp"
+
+namespace lab::engine::container {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr const char* default_path =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+bool has_variable(const std::vector<std::string>& environment, std::string_view name) {
+  for (const std::string& variable : environment) {
+    if (variable.size() > name.size() && variable.starts_with(name) && variable[name.size()] == '=')
+      return true;
+  }
+  return false;
+}
+
+json::object capability_sets(const std::set<std::string>& capabilities, bool root) {
+  json::array names;
+  for (const std::string& name : capabilities) names.emplace_back(name);
+  json::object sets{{"bounding", names}};
+  // Another user than root has none until it runs a set-uid program.
+  json::array effective = root ? names : json::array();
+  sets["effective"] = effective;
+  sets["permitted"] = effective;
+  sets["inheritable"] = json::array();
+  return sets;
+}
+
+json::array rlimits_of(const json::object& host_config) {
+  json::array limits;
+  for (const json::value& item : array_of(host_config, "Ulimits")) {
+    if (!item.is_object()) continue;
+    const json::object& limit = item.get_object();
+    std::string name = text_of(limit, "Name");
+    for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    limits.push_back(json::object{{"type", "RLIMIT_" + name},
+                                  {"hard", integer_of(limit, "Hard")},
+                                  {"soft", integer_of(limit, "Soft")}});
+  }
+  return limits;
+}
+
+bool has_security_option(const json::object& host_config, std::string_view first,
+                         std::string_view second) {
+  for (const std::string& option : texts_of(host_config, "SecurityOpt")) {
+    if (option == first || option == second) return true;
+  }
+  return false;
+}
+
+json::object user_document(const User& user) {
+  json::object document{{"uid", user.uid}, {"gid", user.gid}};
+  json::array groups;
+  for (gid_t group : user.groups) groups.emplace_back(group);
+  if (!groups.empty()) document["additionalGids"] = std::move(groups);
+  return document;
+}
+
+std::vector<std::string> environment_of(const Container& container, const User& user,
+                                        bool terminal) {
+  std::vector<std::string> own = texts_of(container.config, "Env");
+  std::vector<std::string> all;
+  if (!has_variable(own, "PATH")) all.emplace_back(default_path);
+  all.push_back("HOSTNAME=" + text_of(container.config, "Hostname"));
+  if (terminal && !has_variable(own, "TERM")) all.emplace_back("TERM=xterm");
+  for (std::string& variable : own) all.push_back(std::move(variable));
+  if (!has_variable(all, "HOME")) all.push_back("HOME=" + (user.home.empty() ? "/" : user.home));
+  return all;
+}
+
+json::object bind(const std::filesystem::path& from, std::string_view to, json::array options) {
+  return json::object{{"destination", to},
+                      {"type", "bind"},
+                      {"source", from.string()},
+                      {"options", std::move(options)}};
+}
+
+json::object file_system(std::string_view to, std::string_view type, std::string_view source,
+                         json::array options) {
+  return json::object{
+      {"destination", to}, {"type", type}, {"source", source}, {"options", std::move(options)}};
+}
+
+// A mount of the user's takes the place of a default one.
+void remove_destination(json::array& mounts, std::string_view destination) {
+  for (auto at = mounts.begin(); at != mounts.end(); ++at) {
+    if (text_of(at->as_object(), "destination") == destination) {
+      mounts.erase(at);
+      return;
+    }
+  }
+}
+
+json::array mounts_of(const Container& container, const SpecPaths& paths, bool privileged) {
+  const char* access = privileged ? "rw" : "ro";
+  json::array mounts;
+  mounts.push_back(file_system("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}));
+  mounts.push_back(
+      file_system("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}));
+  mounts.push_back(
+      file_system("/dev/pts", "devpts", "devpts",
+                  {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}));
+  mounts.push_back(file_system("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}));
+  mounts.push_back(
+      file_system("/sys/fs/cgroup", "cgroup", "cgroup", {access, "nosuid", "noexec", "nodev"}));
+  mounts.push_back(file_system("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
+  mounts.push_back(file_system(
+      "/dev/shm", "tmpfs", "shm",
+      {"nosuid", "noexec", "nodev", "mode=1777",
+       fmt::format("size={}", integer_of(container.host_config, "ShmSize", 67108864))}));
+  for (const auto& [from, to] :
+       {std::pair{paths.resolv_conf, "/etc/resolv.conf"},
+        std::pair{paths.hostname, "/etc/hostname"}, std::pair{paths.hosts, "/etc/hosts"}}) {
+    if (!from.empty()) mounts.push_back(bind(from, to, {"rbind", "rprivate"}));
+  }
+  // Parents before what lies below them.
+  std::vector<const MountPoint*> ordered;
+  for (const MountPoint& mount : container.mounts) ordered.push_back(&mount);
+  std::stable_sort(ordered.begin(), ordered.end(), [](const MountPoint* a, const MountPoint* b) {
+    return std::count(a->destination.begin(), a->destination.end(), '/') <
+           std::count(b->destination.begin(), b->destination.end(), '/');
+  });
+  for (const MountPoint* mount : ordered) {
+    remove_destination(mounts, mount->destination);
+    if (mount->type == "tmpfs") {
+      json::array options{"noexec", "nosuid", "nodev", mount->writable ? "rw" : "ro"};
+      std::string_view given = mount->options;
+      while (!given.empty()) {
+        std::size_t end = std::min(given.find(','), given.size());
+        if (end > 0) options.emplace_back(given.substr(0, end));
+        given.remove_prefix(std::min(end + 1, given.size()));
+      }
+      mounts.push_back(file_system(mount->destination, "tmpfs", "tmpfs", std::move(options)));
+    } else {
+      mounts.push_back(bind(mount->source, mount->destination,
+                            {"rbind", mount->propagation.empty() ? "rprivate" : mount->propagation,
+                             mount->writable ? "rw" : "ro"}));
+    }
+  }
+  return mounts;
+}
+
+json::array namespaces_of(const Container& container, const SpecPaths& paths,
+                          const HostFeatures& host) {
+  const json::object& config = container.host_config;
+  json::array namespaces{json::object{{"type", "mount"}}};
+  auto add = [&namespaces](const char* type, const std::filesystem::path& path) {
+    json::object entry{{"type", type}};
+    if (!path.empty()) entry["path"] = path.string();
+    namespaces.push_back(std::move(entry));
+  };
+  if (text_of(config, "UTSMode") != "host") add("uts", {});
+  if (text_of(config, "IpcMode") != "host") add("ipc", paths.shared_ipc);
+  if (text_of(config, "PidMode") != "host") add("pid", paths.shared_pid);
+  if (!paths.network.empty()) add("network", paths.network);
+  if (text_of(config, "CgroupnsMode") == "private" && host.cgroup_v2) add("cgroup", {});
+  return namespaces;
+}
+
+json::array allowed_devices(bool privileged) {
+  if (privileged) return {json::object{{"allow", true}, {"access", "rwm"}}};
+  json::array rules{json::object{{"allow", false}, {"access", "rwm"}}};
+  auto allow = [&rules](const char* type, int major_number, int minor_number, const char* access) {
+    json::object rule{{"allow", true}, {"type", type}, {"access", access}};
+    if (major_number >= 0) rule["major"] = major_number;
+    if (minor_number >= 0) rule["minor"] = minor_number;
+    rules.push_back(std::move(rule));
+  };
+  allow("c", -1, -1, "m");
+  allow("b", -1, -1, "m");
+  for (int minor_number : {3, 5, 7, 8, 9}) allow("c", 1, minor_number, "rwm");
+  allow("c", 5, 0, "rwm");
+  allow("c", 5, 1, "rwm");
+  allow("c", 5, 2, "rwm");
+  allow("c", 136, -1, "rwm");
+  return rules;
+}
+
+// Adds the requested device node to the container and its cgroup's list.
+Result<void> add_device(const json::object& requested, json::array& devices, json::array& rules) {
+  std::string source = text_of(requested, "PathOnHost");
+  std::string target = text_of(requested, "PathInContainer");
+  std::string access = text_of(requested, "CgroupPermissions");
+  struct stat info {};
+  if (stat(source.c_str(), &info) != 0) {
+    return make_error(Code::internal,
+                      "error gathering device information while adding custom device \"{}\": no "
+                      "such file or directory",
+                      source);
+  }
+  if (!S_ISCHR(info.st_mode) && !S_ISBLK(info.st_mode)) {
+    return make_error(Code::internal,
+                      "error gathering device information while adding custom device \"{}\": not a "
+                      "device node",
+                      source);
+  }
+  const char* type = S_ISCHR(info.st_mode) ? "c" : "b";
+  auto major_number = static_cast<std::int64_t>(major(info.st_rdev));
+  auto minor_number = static_cast<std::int64_t>(minor(info.st_rdev));
+  devices.push_back(json::object{{"path", target.empty() ? source : target},
+                                 {"type", type},
+                                 {"major", major_number},
+                                 {"minor", minor_number},
+                                 {"fileMode", info.st_mode & 07777},
+                                 {"uid", info.st_uid},
+                                 {"gid", info.st_gid}});
+  rules.push_back(json::object{{"allow", true},
+                               {"type", type},
+                               {"major", major_number},
+                               {"minor", minor_number},
+                               {"access", access.empty() ? "rwm" : access}});
+  return {};
+}
+
+void add_memory(const json::object& config, json::object& resources) {
+  json::object memory;
+  std::int64_t limit = integer_of(config, "Memory");
+  if (limit > 0) {
+    memory["limit"] = limit;
+    std::int64_t swap = integer_of(config, "MemorySwap");
+    memory["swap"] = swap == 0 ? limit * 2 : swap;
+  }
+  if (std::int64_t low = integer_of(config, "MemoryReservation"); low > 0)
+    memory["reservation"] = low;
+  if (!memory.empty()) resources["memory"] = std::move(memory);
+}
+
+void add_cpu(const json::object& config, json::object& resources) {
+  json::object cpu;
+  if (std::int64_t shares = integer_of(config, "CpuShares"); shares > 0) cpu["shares"] = shares;
+  std::int64_t period = integer_of(config, "CpuPeriod");
+  std::int64_t quota = integer_of(config, "CpuQuota");
+  if (std::int64_t nano = integer_of(config, "NanoCpus"); nano > 0) {
+    period = 100'000;
+    quota = nano * period / 1'000'000'000;
+  }
+  if (period > 0) cpu["period"] = period;
+  if (quota != 0) cpu["quota"] = quota;
+  if (std::string cpus = text_of(config, "CpusetCpus"); !cpus.empty()) cpu["cpus"] = cpus;
+  if (std::string nodes = text_of(config, "CpusetMems"); !nodes.empty()) cpu["mems"] = nodes;
+  if (!cpu.empty()) resources["cpu"] = std::move(cpu);
+}
+
+Result<json::object> linux_section(const Container& container, const SpecPaths& paths,
+                                   const HostFeatures& host,
+                                   const std::set<std::string>& capabilities) {
+  const json::object& config = container.host_config;
+  bool privileged = flag_of(config, "Privileged");
+  json::object resources;
+  json::array rules = allowed_devices(privileged);
+  json::array devices;
+  for (const json::value& item : array_of(config, "Devices")) {
+    if (item.is_object()) LAB_CHECK(add_device(item.get_object(), devices, rules));
+  }
+  resources["devices"] = std::move(rules);
+  add_memory(config, resources);
+  add_cpu(config, resources);
+  if (std::int64_t limit = integer_of(config, "PidsLimit"); limit > 0)
+    resources["pids"] = json::object{{"limit", limit}};
+  std::string parent = text_of(config, "CgroupParent");
+  if (parent.empty()) parent = "/docker";
+  if (parent.front() != '/') parent.insert(0, 1, '/');
+  json::object section{{"cgroupsPath", parent + "/" + container.id},
+                       {"namespaces", namespaces_of(container, paths, host)},
+                       {"resources", std::move(resources)},
+                       {"maskedPaths", array_of(config, "MaskedPaths")},
+                       {"readonlyPaths", array_of(config, "ReadonlyPaths")}};
+  if (!devices.empty()) section["devices"] = std::move(devices);
+  json::object sysctls = object_of(config, "Sysctls");
+  if (std::string domain = text_of(container.config, "Domainname");
+      !domain.empty() && text_of(config, "UTSMode") != "host")
+    sysctls["kernel.domainname"] = domain;
+  if (!sysctls.empty()) section["sysctl"] = std::move(sysctls);
+  bool confined = !privileged && host.seccomp &&
+                  !has_security_option(config, "seccomp=unconfined", "seccomp:unconfined");
+  if (confined) section["seccomp"] = default_seccomp_profile(capabilities);
+  return section;
+}
+
+}  // namespace
+
+HostFeatures detect_host_features() {
+  HostFeatures features;
+  struct statfs info {};
+  features.cgroup_v2 = statfs("/sys/fs/cgroup", &info) == 0 && info.f_type == CGROUP2_SUPER_MAGIC;
+  features.seccomp = access("/proc/sys/kernel/seccomp/actions_avail", R_OK) == 0;
+  features.cpus = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  return features;
+}
+
+Result<json::object> make_spec(const Container& container, const SpecPaths& paths, const User& user,
+                               const HostFeatures& host) {
+  const json::object& config = container.host_config;
+  bool privileged = flag_of(config, "Privileged");
+  LAB_TRY(std::set<std::string> capabilities, capabilities_of(config));
+  std::vector<std::string> words{container.path};
+  words.insert(words.end(), container.arguments.begin(), container.arguments.end());
+  std::string folder = text_of(container.config, "WorkingDir");
+  json::object process{{"terminal", container.has_terminal()},
+                       {"user", user_document(user)},
+                       {"args", to_array(words)},
+                       {"env", to_array(environment_of(container, user, container.has_terminal()))},
+                       {"cwd", folder.empty() ? "/" : folder},
+                       {"capabilities", capability_sets(capabilities, user.uid == 0)},
+                       {"rlimits", rlimits_of(config)},
+                       {"oomScoreAdj", integer_of(config, "OomScoreAdj")},
+                       {"noNewPrivileges", has_security_option(config, "no-new-privileges",
+                                                               "no-new-privileges:true")}};
+  LAB_TRY(json::object section, linux_section(container, paths, host, capabilities));
+  json::object spec{{"ociVersion", "1.0.2"},
+                    {"process", std::move(process)},
+                    {"root", json::object{{"path", paths.rootfs.string()},
+                                          {"readonly", flag_of(config, "ReadonlyRootfs")}}},
+                    {"mounts", mounts_of(container, paths, privileged)},
+                    {"linux", std::move(section)}};
+  if (text_of(config, "UTSMode") != "host")
+    spec["hostname"] = text_of(container.config, "Hostname");
+  return spec;
+}
+
+json::object make_process(const Container& container, const ExecOptions& options,
+                          const User& user) {
+  Result<std::set<std::string>> capabilities = capabilities_of(
+      options.privileged ? json::object{{"Privileged", true}} : container.host_config);
+  std::vector<std::string> environment = environment_of(container, user, options.terminal);
+  environment.insert(environment.end(), options.environment.begin(), options.environment.end());
+  std::string folder = options.working_directory;
+  if (folder.empty()) folder = text_of(container.config, "WorkingDir");
+  return json::object{
+      {"terminal", options.terminal},
+      {"user", user_document(user)},
+      {"args", to_array(options.command)},
+      {"env", to_array(environment)},
+      {"cwd", folder.empty() ? "/" : folder},
+      {"capabilities",
+       capability_sets(capabilities ? *capabilities : std::set<std::string>(), user.uid == 0)},
+      {"noNewPrivileges",
+       has_security_option(container.host_config, "no-new-privileges", "no-new-privileges:true")}};
+}
+
+}  // namespace lab::engine::container

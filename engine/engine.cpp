@@ -1,0 +1,93 @@
+#include "engine/engine.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include "base/blocking.hpp"
+#include "base/random.hpp"
+#include "engine/util/spawn.hpp"
+
+namespace lab::engine {
+
+namespace {
+
+constexpr int lock_wait_ms = 2000;
+
+// "4PYK:OHF4:...": twelve groups of four, as dockerd names an engine; kept for good.
+Result<std::string> load_engine_id(DocumentStore& store) {
+  LAB_TRY(auto found, store.all("engine"));
+  for (const auto& [key, text] : found) {
+    if (key == "id") return text;
+  }
+  constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  std::string id;
+  for (unsigned char byte : secure_random_bytes(48)) {
+    if (id.size() % 5 == 4) id += ':';
+    id += letters[byte % letters.size()];
+  }
+  LAB_CHECK(store.put("engine", "id", id));
+  return id;
+}
+
+}  // namespace
+
+Engine::Engine(const boost::asio::any_io_executor& executor, DaemonConfig config,
+               const Clock& clock, Fd lock, std::unique_ptr<DocumentStore> store,
+               std::unique_ptr<image::ImageStore> images)
+    : executor_(executor),
+      config_(std::move(config)),
+      clock_(clock),
+      lock_(std::move(lock)),
+      store_(std::move(store)),
+      images_(std::move(images)),
+      events_(executor, clock),
+      volumes_(config_.data_root, *store_, clock),
+      networks_(network::Networks::Options{config_.exec_root, config_.bip, config_.mtu}, *store_,
+                clock),
+      runtime_(container::Runtime::Options{config_.crun, config_.conmon, config_.exec_root}),
+      containers_(container::Services{executor, clock, *store_, *images_, networks_, volumes_,
+                                      runtime_, events_, config_.data_root}),
+      execs_(containers_) {}
+
+Result<std::unique_ptr<Engine>> Engine::open(const boost::asio::any_io_executor& executor,
+                                             DaemonConfig config, const Clock& clock) {
+  LAB_TRY(config.crun, find_program(config.crun));
+  LAB_TRY(config.conmon, find_program(config.conmon));
+  LAB_CHECK(make_directories(config.data_root, 0711));
+  LAB_CHECK(make_directories(config.exec_root, 0711));
+  Result<Fd> lock = lock_file(config.data_root / "engined.lock", lock_wait_ms);
+  if (!lock) {
+    return make_error(Code::conflict, "another engine uses {}: {}", config.data_root.string(),
+                      lock.error().message);
+  }
+  LAB_TRY(auto store, DocumentStore::open(config.data_root / "containers.db"));
+  image::StoreOptions image_options;
+  image_options.data_root = config.data_root;
+  LAB_TRY(auto images, image::ImageStore::open(image_options, clock));
+  std::unique_ptr<Engine> engine(new Engine(executor, std::move(config), clock, std::move(*lock),
+                                            std::move(store), std::move(images)));
+  LAB_CHECK(engine->load());
+  return engine;
+}
+
+Result<void> Engine::load() {
+  LAB_TRY(id_, load_engine_id(*store_));
+  LAB_CHECK(volumes_.load());
+  LAB_CHECK(containers_.load());
+  images_->set_users(&containers_);
+  // Told from any thread.
+  images_->set_event_sink([this](image::ImageEvent event) {
+    boost::asio::post(executor_, [this, event = std::move(event)] {
+      events_.emit("image", event.action, event.actor_id, {{"name", event.name}});
+    });
+  });
+  return {};
+}
+
+boost::asio::awaitable<Result<void>> Engine::start() {
+  LAB_CO_CHECK(co_await run_blocking<Result<void>>(
+      [this] { return networks_.start(containers_.live_sandboxes()); }));
+  co_await containers_.restore();
+  co_return Result<void>();
+}
+
+}  // namespace lab::engine
