@@ -76,6 +76,7 @@ function(lab_program name)
   if(ARG_STATIC_DAEMON AND LAB_STATIC_DAEMONS)
     # The linker warns of getaddrinfo, which may load NSS modules. Never -Wl,--no-warnings against that: it hides
     # undefined symbols as well, and the program then calls address 0.
-    target_link_options(${name} PRIVATE -static)
+    # Nor mold, which takes a shared library into a static program without a word.
+    target_link_options(${name} PRIVATE -static -fuse-ld=bfd)
   endif()
 endfunction()
