@@ -109,6 +109,15 @@ TEST_F(SimNetworkTest, InOrderMessagesKeepTheirOrderAndPayForLossWithTime) {
   EXPECT_EQ(network_.counters().dropped[static_cast<std::size_t>(Drop::loss)], 0U);
 }
 
+TEST_F(SimNetworkTest, AMessageInOrderThatIsAlwaysCorruptedIsGivenUp) {
+  LinkQuality corrupting;
+  corrupting.corrupt = 1;
+  network_.set_default_quality(corrupting);
+  network_.send_in_order(a_, b_, 100, [](const Delivery&) { FAIL(); });
+  queue_.run_for(seconds{600});
+  EXPECT_EQ(network_.counters().dropped[static_cast<std::size_t>(Drop::loss)], 1U);
+}
+
 TEST(SimNetwork, TheSameSeedGivesTheSameTraceHash) {
   const auto run = [](std::uint64_t seed) {
     EventQueue queue;
