@@ -119,7 +119,8 @@ void Agent::adopt(TimePoint now, const proto::SessionUpdate& update) {
 void Agent::refused(TimePoint now, const proto::Status& status) {
   session_id_.clear();
   refusal_ = status.message();
-  refused_for_good_ = status.code() == static_cast<unsigned>(Code::forbidden);
+  const bool forbidden = status.code() == static_cast<unsigned>(Code::forbidden);
+  refused_for_good_ = refused_for_good_ || forbidden;
   const bool redirected = status.has_leader() && !status.leader().address().empty() &&
                           status.leader().address() != manager_.address && hints_followed_ < 3;
   if (redirected) {
@@ -128,7 +129,7 @@ void Agent::refused(TimePoint now, const proto::Status& status) {
     return request(now);
   }
   next_manager();
-  pause(now, refused_for_good_ ? period_ : retry_pause);
+  pause(now, forbidden ? period_ : retry_pause);
 }
 
 void Agent::on_response(TimePoint now, const Endpoint& from,

@@ -104,6 +104,7 @@ void Manager::on_issue(const Endpoint& from, const proto::IssueCertificateReques
         }
         const proto::Node& node = issued->node;
         *response.mutable_status() = ok_status();
+        response.set_store_version(*written);
         response.set_node_id(node.id());
         response.set_role(node.role());
         response.set_certificate_pem(node.certificate_pem());

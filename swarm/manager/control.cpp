@@ -194,6 +194,7 @@ void Manager::on_forwarded_response(const proto::ForwardedControlResponse& respo
     }
   }
   found->second.answer = response.response();
+  found->second.resend_at = TimePoint::max();
 }
 
 bool Manager::advance_one(std::uint64_t id, Pending& pending) {

@@ -148,7 +148,7 @@ class Manager final : private raft::Transport, private raft::StateMachine {
   std::uint64_t barrier_term_ = 0;
   bool leading_ = false;
   bool updates_due_ = false;                 // something the agents are told has changed
-  std::map<std::string, std::string> told_;  // by node: the update it got last, as bytes
+  std::map<std::string, std::string> told_;  // by node: the update it got last
   TimePoint reconcile_at_ = TimePoint::max();
   bool membership_busy_ = false;
   std::set<std::string> role_writes_;  // nodes whose role is being written

@@ -64,12 +64,13 @@ void Manager::finish_raft_join(const Endpoint& to, std::uint64_t nonce) {
   const store::NodePtr node = store_.node(to.node_id);
   if (!node) return;
   const std::uint64_t raft_id = node->manager_status().raft_id();
-  auto answer = [this, to, nonce, raft_id] {
+  auto answer = [this, to, nonce, raft_id, version = store_.version()] {
     proto::Envelope message;
     proto::RaftJoinResponse& response = *message.mutable_raft_join_response();
     response.set_nonce(nonce);
     *response.mutable_status() = ok_status();
     response.set_raft_id(raft_id);
+    response.set_store_version(version);
     for (proto::Peer& peer : peers()) *response.add_managers() = std::move(peer);
     reply(to, std::move(message));
   };
@@ -135,14 +136,23 @@ void Manager::reconcile() {
     const bool demote = node->spec().role() == proto::ROLE_WORKER &&
                         node->role() == proto::ROLE_MANAGER && settled &&
                         find(servers, node->manager_status().raft_id()) == nullptr;
-    if ((!promote && !demote) || !role_writes_.insert(id).second) continue;
+    // Taken out of the group for a demotion that was then called off: it joins anew, under a new
+    // Raft id.
+    const bool rejoin = node->spec().role() == proto::ROLE_MANAGER &&
+                        node->role() == proto::ROLE_MANAGER && settled &&
+                        node->manager_status().raft_id() != 0 &&
+                        find(servers, node->manager_status().raft_id()) == nullptr;
+    if ((!promote && !demote && !rejoin) || !role_writes_.insert(id).second) continue;
     writer_.submit(
         [this, id](store::Draft& draft) -> Result<void> {
           const store::NodePtr current = draft.node(id);
-          if (!current || current->role() == current->spec().role()) return {};
-          // A join that came in between made it a member again.
-          if (current->spec().role() == proto::ROLE_WORKER &&
-              find(member_->configuration(), current->manager_status().raft_id()) != nullptr)
+          if (!current) return {};
+          // A join may have come in between.
+          const std::uint64_t raft_id = current->manager_status().raft_id();
+          const bool member = raft_id != 0 && find(member_->configuration(), raft_id) != nullptr;
+          const bool promotion = current->spec().role() == proto::ROLE_MANAGER &&
+                                 current->role() == proto::ROLE_WORKER;
+          if (!promotion && (member || (raft_id == 0 && current->role() == current->spec().role())))
             return {};
           proto::Node changed = *current;
           changed.set_role(current->spec().role());

@@ -11,6 +11,12 @@ Error no_longer_in_swarm(const std::string& node_id) {
   return make_error(Code::forbidden, "node {} is not part of the swarm (any more)", node_id);
 }
 
+// What makes an update news: all but the version.
+std::string essence(proto::SessionUpdate update) {
+  update.clear_store_version();
+  return to_bytes(update);
+}
+
 }  // namespace
 
 proto::SessionUpdate Manager::session_update(const proto::Node& node) const {
@@ -19,6 +25,8 @@ proto::SessionUpdate Manager::session_update(const proto::Node& node) const {
   update.set_certificate_role(node.role());
   update.set_availability(node.spec().availability());
   update.set_heartbeat_period_ns(heartbeat_period().count());
+  update.set_raft_id(node.manager_status().raft_id());
+  update.set_store_version(store_.version());
   for (proto::Peer& peer : peers()) *update.add_managers() = std::move(peer);
   return update;
 }
@@ -39,7 +47,7 @@ void Manager::on_session(const Endpoint& from, const proto::SessionRequest& requ
   *response.mutable_status() = ok_status();
   response.set_session_id(dispatcher_.open(now_.monotonic, heartbeat_period(), from.node_id));
   *response.mutable_update() = session_update(*node);
-  told_[from.node_id] = to_bytes(response.update());
+  told_[from.node_id] = essence(response.update());
   reply(from, std::move(message));
   writer_.submit([id = from.node_id, request](store::Draft& draft) -> Result<void> {
     const store::NodePtr current = draft.node(id);
@@ -70,7 +78,7 @@ void Manager::on_heartbeat(const Endpoint& from, const proto::Heartbeat& heartbe
   } else {
     *response.mutable_status() = ok_status();
     *response.mutable_update() = session_update(*node);
-    told_[from.node_id] = to_bytes(response.update());
+    told_[from.node_id] = essence(response.update());
     if (heartbeat.has_description()) {
       writer_.submit([id = from.node_id, heartbeat](store::Draft& draft) -> Result<void> {
         const store::NodePtr current = draft.node(id);
@@ -110,7 +118,7 @@ void Manager::push_updates() {
     if (!node) continue;
     proto::Envelope message;
     *message.mutable_session_update() = session_update(*node);
-    std::string bytes = to_bytes(message.session_update());
+    std::string bytes = essence(message.session_update());
     std::string& told = told_[id];
     if (told == bytes) continue;
     told = std::move(bytes);

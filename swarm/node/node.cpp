@@ -194,6 +194,7 @@ void Node::Impl::stop_manager() {
   raft_join_at = TimePoint::max();
   if (Result<void> erased = log.erase(); !erased) die(erased.error());
   state.set_raft_id(0);
+  state.set_raft_version(0);
 }
 
 void Node::Impl::begin_renewal_clock() {
@@ -209,6 +210,11 @@ void Node::Impl::begin_renewal_clock() {
 
 void Node::Impl::install(const proto::IssueCertificateResponse& response) {
   const bool joining = !in_swarm();
+  // Issued before this node became a member of the Raft group as which it runs: out of date, and to
+  // obey it would be to forget votes and entries. The next session update leads to a new request.
+  if (response.role() == proto::ROLE_WORKER && state.raft_id() != 0 &&
+      response.store_version() < state.raft_version())
+    return;
   outbox.add(InstallCertificate{.ticket = enrolment.ticket(),
                                 .certificate_pem = response.certificate_pem(),
                                 .root_certificate_pem = response.root_certificate_pem(),
@@ -248,6 +254,7 @@ void Node::Impl::on_raft_join(const proto::RaftJoinResponse& response) {
   raft_join_at = TimePoint::max();
   if (Result<void> erased = log.erase(); !erased) return die(erased.error());
   state.set_raft_id(response.raft_id());
+  state.set_raft_version(response.store_version());
   save();
   start_manager();
 }
@@ -264,8 +271,17 @@ void Node::Impl::on_update(const proto::SessionUpdate& update) {
   }
   if (leave_request) {
     if (update.certificate_role() == proto::ROLE_WORKER) finish_leaving();
-  } else if (update.certificate_role() != state.role() && !enrolment.busy()) {
+    return;
+  }
+  if (update.certificate_role() != state.role() && !enrolment.busy())
     enrolment.renew(now.monotonic);
+  // Demoted and promoted again before this node heard of it: the membership it has is over. A store
+  // older than the membership (a deposed leader's) knows nothing about it.
+  if (state.role() == proto::ROLE_MANAGER && state.raft_id() != 0 &&
+      update.raft_id() != state.raft_id() && update.store_version() >= state.raft_version()) {
+    stop_manager();
+    save();
+    raft_join_at = now.monotonic;
   }
 }
 
@@ -304,6 +320,7 @@ void Node::Impl::on(const Init& event) {
   state.set_cluster_id(event.cluster.id());
   state.set_role(proto::ROLE_MANAGER);
   state.set_raft_id(raft_id);
+  state.set_raft_version(1);
   state.set_advertise_address(event.advertise_address);
   state.set_certificate_issued_at_ns(to_unix_ns(now.wall));
   state.set_certificate_expires_at_ns(event.certificate_expires_at_ns);
@@ -392,7 +409,13 @@ void Node::Impl::receive(const Endpoint& from, const proto::Envelope& message) {
 }
 
 void Node::Impl::turn_away(const Endpoint& from, const proto::Envelope& message) {
-  const proto::Status status = to_status(Error{Code::unavailable, "this node is not a manager"});
+  proto::Status status = to_status(Error{Code::unavailable, "this node is not a manager"});
+  // It was one when the other was told of it; by now it may know better whom to ask.
+  if (agent.connected()) {
+    const Endpoint manager = agent.target();
+    status.mutable_leader()->set_node_id(manager.node_id);
+    status.mutable_leader()->set_address(manager.address);
+  }
   proto::Envelope answer;
   if (message.has_session_request()) {
     answer.mutable_session_response()->set_nonce(message.session_request().nonce());
@@ -536,6 +559,8 @@ NodeView Node::view() const {
   }
   return view;
 }
+
+bool Node::leading() const { return impl_->manager && impl_->manager->leading(); }
 
 bool Node::admitted(const std::string& node_id) const {
   return !impl_->manager || !impl_->manager->removed(node_id);

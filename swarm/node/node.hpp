@@ -74,6 +74,8 @@ class Node {
   [[nodiscard]] TimePoint next_deadline() const;
 
   [[nodiscard]] NodeView view() const;
+  // The same as view().leader: leads, and the store holds all that was committed before.
+  [[nodiscard]] bool leading() const;
   // Whether this node lets the holder of a (valid) certificate of node_id in: false for one that
   // was removed from the swarm. The transport asks at each handshake; step() checks each message.
   [[nodiscard]] bool admitted(const std::string& node_id) const;

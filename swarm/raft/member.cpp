@@ -4,7 +4,9 @@
 #include <deque>
 #include <map>
 
+#include "swarm/raft/configurations.hpp"
 #include "swarm/raft/libraft.hpp"
+#include "swarm/raft/matching.hpp"
 #include "swarm/raft/message.hpp"
 
 namespace lab::swarm::raft {
@@ -47,6 +49,8 @@ struct Member::Impl {
   struct PendingPut {
     raft_io_snapshot_put* request;
     raft_io_snapshot_put_cb callback;
+    std::uint64_t installed_index;  // 0: taken here
+    std::uint64_t installed_term;   // the leader's
   };
   struct PendingAppend {
     raft_io_append* request;
@@ -55,6 +59,11 @@ struct Member::Impl {
   std::map<Ticket, PendingAppend> appends;
   std::map<Ticket, PendingPut> puts;
   std::map<std::uint64_t, TimePoint> heard;  // by server id
+  // The configurations in the log and the one in the snapshot, by index. libraft 0.15 looks only
+  // into its log, and takes the newest one for committed after a restart: see configurations.cpp.
+  Configurations configurations;
+  bool truncation_due = false;
+  Matching matching;
   // libraft's callbacks that must not come from inside the call that started them.
   std::deque<std::function<void(int status)>> deferred;
   std::deque<std::function<void()>> finished;  // clients' callbacks, outside of libraft's stack
@@ -119,6 +128,7 @@ struct Member::Impl {
   }
 
   void close();
+  void foresee_rollback(const raft_message& message);
   int load(raft_term* term, raft_id* voted_for, raft_snapshot** snapshot, raft_index* start_index,
            raft_entry** entries, std::size_t* count);
   int send(raft_io_send* request, const raft_message* message, raft_io_send_cb callback);
@@ -187,12 +197,16 @@ int Member::Impl::load(raft_term* term, raft_id* voted_for, raft_snapshot** snap
   *entries = make_entries(loaded->entries);
   *count = loaded->entries.size();
   next_index = loaded->first_index + loaded->entries.size();
+  configurations.load(*loaded);
   return 0;
 }
 
 int Member::Impl::send(raft_io_send* request, const raft_message* message,
                        raft_io_send_cb callback) {
   proto::RaftMessage made = to_proto(*message);
+  if (message->type == RAFT_IO_APPEND_ENTRIES_RESULT && made.rejected() == 0)
+    made.set_last_log_index(
+        std::min<std::uint64_t>(made.last_log_index(), matching.bound(made.term())));
   made.set_from(options.id);
   made.set_from_address(options.address);
   transport.send(message->server_address, std::move(made));
@@ -212,6 +226,7 @@ int Member::Impl::append(raft_io_append* request, const raft_entry entries[], un
         Entry{.term = entries[i].term,
               .type = entries[i].type,
               .data = {static_cast<const char*>(entries[i].buf.base), entries[i].buf.len}});
+  configurations.append(next_index, copies);
   const Ticket ticket = next_ticket++;
   appends.emplace(ticket, PendingAppend{request, callback});
   log.append(ticket, next_index, copies);
@@ -223,9 +238,16 @@ int Member::Impl::put_snapshot(unsigned trailing, raft_io_snapshot_put* request,
                                const raft_snapshot* snapshot, raft_io_snapshot_put_cb callback) {
   if (broken) return RAFT_IOERR;
   const Ticket ticket = next_ticket++;
-  puts.emplace(ticket, PendingPut{request, callback});
-  log.put_snapshot(ticket, from_raft(*snapshot), trailing);
-  if (trailing == 0) next_index = snapshot->index + 1;
+  puts.emplace(ticket, PendingPut{request, callback, trailing == 0 ? snapshot->index : 0,
+                                  raft.current_term});
+  Snapshot copy = from_raft(*snapshot);
+  if (trailing == 0) {
+    next_index = copy.index + 1;
+  } else if (const std::vector<Server>* committed = configurations.at(copy.configuration_index)) {
+    copy.configuration = *committed;  // libraft puts in one that may not be committed
+  }
+  configurations.snapshot(copy, trailing == 0);
+  log.put_snapshot(ticket, copy, trailing);
   return 0;
 }
 
@@ -242,8 +264,9 @@ int Member::Impl::get_snapshot(raft_io_snapshot_get* request, raft_io_snapshot_g
 }
 
 void Member::Impl::close() {
-  for (auto& [ticket, append] : std::exchange(appends, {}))
-    append.callback(append.request, RAFT_CANCELED);
+  // "Done", although they are not: the state is already "unavailable", in which libraft only frees
+  // what they hold. Told of a failure, it would cut entries from its log, once for each.
+  for (auto& [ticket, append] : std::exchange(appends, {})) append.callback(append.request, 0);
   for (auto& [ticket, put] : std::exchange(puts, {})) put.callback(put.request, RAFT_CANCELED);
   while (!deferred.empty()) {
     auto call = std::move(deferred.front());
@@ -287,6 +310,8 @@ void Member::Impl::wire_io() {
   io.truncate = [](raft_io* self, raft_index index) {
     impl_of(self).log.truncate(index);
     impl_of(self).next_index = index;
+    impl_of(self).configurations.truncate(index);
+    impl_of(self).truncation_due = false;
     return 0;
   };
   io.snapshot_put = [](raft_io* self, unsigned trailing, raft_io_snapshot_put* request,
@@ -331,6 +356,22 @@ void Member::Impl::wire_fsm() {
     raft_free(buffer->base);  // libraft leaves it to the state machine, but only on success
     return 0;
   };
+}
+
+// libraft 0.15 rolls a configuration back by decoding the committed one from its log, and crashes
+// when a snapshot has taken that entry away. It is done here, just before libraft would.
+void Member::Impl::foresee_rollback(const raft_message& message) {
+  if (message.type != RAFT_IO_APPEND_ENTRIES) return;
+  const std::uint64_t index = first_conflict(raft, message.append_entries);
+  if (index == 0 || raft.configuration_uncommitted_index < index) return;
+  const std::vector<Server>* committed = configurations.at(raft.configuration_index);
+  if (committed == nullptr) return set_broken(Error{Code::internal, "no committed configuration"});
+  Result<raft_configuration> made = to_raft(*committed);
+  if (!made) return set_broken(made.error());
+  raft_configuration_close(&raft.configuration);
+  raft.configuration = *made;
+  raft.configuration_uncommitted_index = 0;
+  truncation_due = true;
 }
 
 // ---- Member
@@ -379,7 +420,10 @@ Result<void> Member::start(TimePoint now) {
   raft_set_snapshot_threshold(&impl.raft, impl.options.snapshot_threshold);
   raft_set_snapshot_trailing(&impl.raft, impl.options.snapshot_trailing);
   raft_set_pre_vote(&impl.raft, true);
-  impl.enter(now, [&] { status = raft_start(&impl.raft); });
+  impl.enter(now, [&] {
+    status = raft_start(&impl.raft);
+    if (status == 0) impl.configurations.mark_uncommitted(impl.raft);
+  });
   if (status != 0) {
     const std::string reason = impl.broken_reason.empty()
                                    ? raft_error(status, raft_errmsg(&impl.raft)).message
@@ -413,18 +457,24 @@ void Member::receive(TimePoint now, const proto::RaftMessage& message) {
   if (!made) return;
   impl.enter(now, [&] {
     impl.heard[message.from()] = impl.now;
+    impl.foresee_rollback(*made);
+    impl.matching.receiving(impl.raft, *made);
     impl.receive_callback(&impl.io, &*made);
+    if (impl.truncation_due)
+      impl.set_broken(Error{Code::internal, "a configuration was rolled back without its entry"});
   });
 }
 
 void Member::stored(TimePoint now, Ticket ticket, const Result<void>& status) {
   Impl& impl = *impl_;
   impl.enter(now, [&] {
-    const int code = impl.status_of(status);
+    if (!status) return impl.set_broken(status.error());
     if (auto append = impl.appends.extract(ticket)) {
-      append.mapped().callback(append.mapped().request, code);
+      append.mapped().callback(append.mapped().request, 0);
     } else if (auto put = impl.puts.extract(ticket)) {
-      put.mapped().callback(put.mapped().request, code);
+      if (put.mapped().installed_index != 0)
+        impl.matching.installed(put.mapped().installed_term, put.mapped().installed_index);
+      put.mapped().callback(put.mapped().request, 0);
     }
   });
 }

@@ -42,6 +42,8 @@ class Disk final : public raft::LogStore {
                     std::uint64_t trailing) override;
   Result<raft::Snapshot> read_snapshot() override;
 
+  [[nodiscard]] bool writing() const { return !pending_.empty(); }
+
   struct Counters {
     std::uint64_t appends = 0, snapshots = 0, truncations = 0, lost = 0, torn = 0;
   };

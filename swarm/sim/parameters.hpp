@@ -30,8 +30,7 @@ struct Parameters {
 // Deliberate bugs, to see the checks fail.
 enum class Mutation : std::uint8_t {
   none,
-  disk_lies,            // writes are acknowledged before they are durable
-  removed_is_admitted,  // the certificate of a removed node is accepted
+  disk_lies,  // writes are acknowledged before they are durable
 };
 
 [[nodiscard]] Parameters draw_parameters(std::uint64_t seed);

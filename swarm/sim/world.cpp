@@ -33,9 +33,12 @@ struct World::Machine {
   // Volatile.
   std::uint64_t boots = 0;
   TimePoint armed = TimePoint::max();
+  TimePoint last_tick = TimePoint::min();
+  int ticks_at_once = 0;
   netsim::EventQueue::EventId timer;
   std::map<std::uint64_t, OnAnswer> answers;
   std::optional<std::size_t> crash_after_effects;
+  bool crash_when_writing = false;
 
   explicit Machine(Random random_) : random(random_) {}
 };
@@ -107,6 +110,7 @@ void World::crash(std::size_t index) {
   if (!machine.node) return;
   trace(0xdead0000 + index);
   machine.crash_after_effects.reset();
+  machine.crash_when_writing = false;
   machine.node.reset();
   machine.disk->crash();
   machine.answers.clear();
@@ -119,6 +123,8 @@ void World::crash(std::size_t index) {
 void World::crash_within_next_step(std::size_t index) {
   nodes_[index]->crash_after_effects = nodes_[index]->random.below(3);
 }
+
+void World::crash_during_write(std::size_t index) { nodes_[index]->crash_when_writing = true; }
 
 void World::restart(std::size_t index) {
   if (nodes_[index]->node) return;
@@ -137,10 +143,22 @@ void World::arm(Machine& machine) {
     machine.armed = TimePoint::max();
     if (!machine.node) return;
     if (machine.node->next_deadline() <= queue_.now())
-      step(machine, Tick{}, nullptr);
+      tick(machine);
     else
       arm(machine);
   });
+}
+
+void World::tick(Machine& machine) {
+  machine.ticks_at_once = machine.last_tick == queue_.now() ? machine.ticks_at_once + 1 : 0;
+  machine.last_tick = queue_.now();
+  // In swarmd this would be a busy loop; here time would stand still.
+  if (machine.ticks_at_once > 100) {
+    observer_.failed(
+        fmt::format("n{} wants to be called again at once, for ever", machine.index + 1));
+    return;
+  }
+  step(machine, Tick{}, nullptr);
 }
 
 void World::step(Machine& machine, const Event& event, const Certificate* from) {
@@ -150,7 +168,16 @@ void World::step(Machine& machine, const Event& event, const Certificate* from) 
   Effects effects = machine.node->step(now(), event);
   observer_.stepped(machine.index, *machine.node, effects, from);
   carry_out(machine, std::move(effects));
-  if (machine.node) arm(machine);
+  if (!machine.node) return;
+  arm(machine);
+  if (machine.crash_when_writing && machine.disk->writing()) {
+    machine.crash_when_writing = false;
+    const Duration soon(static_cast<std::int64_t>(
+        machine.random.below(static_cast<std::uint64_t>(parameters_.disk_latency_max.count()))));
+    queue_.schedule_after(soon, [this, &machine, boots = machine.boots] {
+      if (machine.boots == boots) crash(machine.index);
+    });
+  }
 }
 
 void World::carry_out(Machine& machine, Effects effects) {
@@ -281,6 +308,49 @@ bool World::control(std::size_t index, proto::ControlRequest body, OnAnswer on_a
   step(machine, Control{.request = expect(machine, std::move(on_answer)), .body = std::move(body)},
        nullptr);
   return true;
+}
+
+// ---- For people
+
+namespace {
+
+std::string describe(const raft::Member& member) {
+  std::string text =
+      fmt::format(" raft {} id {:x} term {} last {} commit {} applied {} leader {}",
+                  static_cast<int>(member.state()), member.id(), member.term(), member.last_index(),
+                  member.commit_index(), member.last_applied(), member.leader().address);
+  text += member.configuration_committed() ? " of" : " of (uncommitted)";
+  for (const raft::Server& server : member.configuration())
+    text += fmt::format(" {}/{:x}/{}", server.address, server.id, static_cast<int>(server.role));
+  return text;
+}
+
+}  // namespace
+
+std::string describe(const World& world) {
+  std::string text;
+  for (std::size_t i = 0; i < world.size(); ++i) {
+    const Certificate& certificate = world.certificate(i);
+    text += fmt::format("n{} {} {}", i + 1, world.address(i), certificate.node_id.substr(0, 8));
+    text += certificate.role == proto::ROLE_MANAGER ? " manager" : " worker";
+    const Node* node = world.node(i);
+    if (node == nullptr) {
+      text += " down\n";
+      continue;
+    }
+    const NodeView view = node->view();
+    text += fmt::format(" state {} \"{}\"", static_cast<int>(view.state), view.error);
+    if (node->raft() != nullptr) text += describe(*node->raft());
+    if (view.leader) {
+      for (const auto& [id, object] : node->store()->nodes())
+        text += fmt::format(
+            "\n  {} wants {} has {} state {} raft {:x}", id.substr(0, 8),
+            proto::Role_Name(object->spec().role()), proto::Role_Name(object->role()),
+            proto::NodeState_Name(object->status().state()), object->manager_status().raft_id());
+    }
+    text += "\n";
+  }
+  return text;
 }
 
 }  // namespace lab::swarm::sim

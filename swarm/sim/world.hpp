@@ -57,6 +57,8 @@ class World {
   void crash(std::size_t index);
   // The next step of the node breaks off after some of its effects.
   void crash_within_next_step(std::size_t index);
+  // Crashes soon after the node has submitted its next write to the log.
+  void crash_during_write(std::size_t index);
   void restart(std::size_t index);
 
   // Requests to the node's own API; false when it is down. An answer may never come (crash).
@@ -85,6 +87,7 @@ class World {
   void send(Machine& machine, const Endpoint& to, proto::Envelope message);
   [[nodiscard]] Machine* find(const Endpoint& to) const;
   void arm(Machine& machine);
+  void tick(Machine& machine);
   void trace(std::uint64_t value);
   std::uint64_t expect(Machine& machine, OnAnswer on_answer);
 
@@ -100,5 +103,8 @@ class World {
   std::uint64_t trace_ = 0xcbf29ce484222325;
   std::uint64_t steps_ = 0;
 };
+
+// A line per node: what it thinks it is. For a person who looks into a violation.
+[[nodiscard]] std::string describe(const World& world);
 
 }  // namespace lab::swarm::sim

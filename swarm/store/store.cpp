@@ -136,12 +136,16 @@ NodeMap Draft::nodes() const {
   return all;
 }
 
+// The version that the object will have, so that a second update in the same draft which names the
+// version before this one is out of sequence.
 void Draft::put(proto::Node node) {
+  node.mutable_meta()->set_version(store_->version() + 1);
   std::string id = node.id();
   nodes_[std::move(id)] = std::make_shared<proto::Node>(std::move(node));
 }
 
 void Draft::put(proto::Cluster cluster) {
+  cluster.mutable_meta()->set_version(store_->version() + 1);
   cluster_ = std::make_shared<proto::Cluster>(std::move(cluster));
 }
 

@@ -123,5 +123,15 @@ TEST(Draft, ReadsItsOwnChangesOnTopOfTheStore) {
   EXPECT_EQ(store.node("b"), nullptr);
 }
 
+TEST(Draft, GivesWhatItChangedTheVersionThatItWillHave) {
+  Store store;
+  put(store, named("a"));
+  Draft draft(store);
+  draft.put(named("a", "lan"));
+  EXPECT_EQ(draft.node("a")->meta().version(), 2U);
+  store.apply(draft.transaction(1));
+  EXPECT_EQ(store.node("a")->meta().version(), 2U);
+}
+
 }  // namespace
 }  // namespace lab::swarm::store

@@ -1,0 +1,38 @@
+#include "swarm/raft/matching.hpp"
+
+#include <algorithm>
+
+#include "swarm/raft/configurations.hpp"
+
+namespace lab::swarm::raft {
+
+void Matching::agree(std::uint64_t term, std::uint64_t index) {
+  if (term > term_) {
+    term_ = term;
+    index_ = 0;
+  }
+  // A leader only appends, and what agrees with it is not truncated in its term.
+  if (term == term_) index_ = std::max(index_, index);
+}
+
+void Matching::receiving(const struct raft& raft, const raft_message& message) {
+  if (message.type == RAFT_IO_APPEND_ENTRIES) {
+    const raft_append_entries& append = message.append_entries;
+    if (append.term < raft.current_term) return;
+    if (append.prev_log_index > 0 &&
+        term_of(raft.log, append.prev_log_index) != append.prev_log_term)
+      return;
+    // While a snapshot is being installed, entries are ignored.
+    const bool taken = raft.snapshot.put.data == nullptr;
+    agree(append.term, append.prev_log_index + (taken ? append.n_entries : 0));
+  } else if (message.type == RAFT_IO_INSTALL_SNAPSHOT) {
+    const raft_install_snapshot& install = message.install_snapshot;
+    if (install.term >= raft.current_term &&
+        term_of(raft.log, install.last_index) == install.last_term)
+      agree(install.term, install.last_index);
+  }
+}
+
+void Matching::installed(std::uint64_t term, std::uint64_t last_index) { agree(term, last_index); }
+
+}  // namespace lab::swarm::raft
