@@ -42,7 +42,9 @@ int run(int argc, char** argv) {
                "lab");
   app.require_subcommand(1);
   app.fallthrough();
-  app.add_option("-f,--labfile", globals.labfile, "The labfile")->capture_default_str();
+  app.add_option("-f,--labfile", globals.labfile, "The labfile")
+      ->envname("LAB_LABFILE")
+      ->capture_default_str();
   app.add_flag("--json", globals.json, "Print JSON");
   add_up(app, globals);
   add_status(app, globals);
@@ -54,6 +56,7 @@ int run(int argc, char** argv) {
   add_logs(app, globals);
   add_halt(app, globals);
   add_destroy(app, globals);
+  add_run(app, globals);
   add_validate(app, globals);
   add_init(app, globals);
   add_doctor(app, globals);

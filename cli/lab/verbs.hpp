@@ -15,6 +15,7 @@ void add_console(CLI::App& app, Globals& globals);
 void add_logs(CLI::App& app, Globals& globals);
 void add_halt(CLI::App& app, Globals& globals);
 void add_destroy(CLI::App& app, Globals& globals);
+void add_run(CLI::App& app, Globals& globals);
 void add_validate(CLI::App& app, Globals& globals);
 void add_init(CLI::App& app, Globals& globals);
 void add_doctor(CLI::App& app, Globals& globals);
