@@ -3,10 +3,8 @@
 #include <boost/json/parse.hpp>
 
 #include "base/blocking.hpp"
-#include "engine/api/filters.hpp"
+#include "engine/api/image_routes_impl.hpp"
 #include "engine/api/image_views.hpp"
-#include "engine/registry/pull.hpp"
-#include "engine/registry/push.hpp"
 
 namespace lab::engine::api {
 
@@ -55,41 +53,6 @@ Error plain_error(const Error& error) { return Error{Code::internal, error.messa
 
 }  // namespace
 
-struct ImageRoutes::Impl {
-  Impl(asio::any_io_executor event_loop, image::ImageStore& images,
-       registry::Options registry_options, const Clock& clock_source)
-      : executor(std::move(event_loop)),
-        store(images),
-        options(std::move(registry_options)),
-        clock(clock_source),
-        puller(executor, store, options),
-        pusher(executor, store, options) {}
-
-  asio::any_io_executor executor;
-  image::ImageStore& store;
-  const registry::Options options;
-  const Clock& clock;
-  registry::Puller puller;
-  registry::Pusher pusher;
-
-  Done list(Exchange& exchange);
-  Done inspect(Exchange& exchange);
-  Done history(Exchange& exchange);
-  Done create(Exchange& exchange);
-  Done push(Exchange& exchange);
-  Done tag(Exchange& exchange);
-  Done remove(Exchange& exchange);
-  Done prune(Exchange& exchange);
-  Done auth(Exchange& exchange);
-  Done distribution(Exchange& exchange);
-
-  using Work = std::function<asio::awaitable<Result<void>>(registry::Progress&)>;
-  Done stream(Exchange& exchange, Work work);
-  asio::awaitable<Result<std::vector<image::RemovedItem>>> remove_on_pool(std::string name,
-                                                                          bool force, bool prune);
-  asio::awaitable<Result<json::array>> remove_unused(bool dangling_only, FilterSet filters);
-};
-
 namespace {
 
 // Runs the work to its end and says what went wrong where the client will see it.
@@ -122,12 +85,18 @@ Done ImageRoutes::Impl::stream(Exchange& exchange, Work work) {
     }
   }
   co_await group.wait();
-  std::function<Result<std::uint64_t>()> collect = [this] { return store.collect(); };
-  LAB_CO_CHECK(co_await run_blocking(std::move(collect)));
+  LAB_CO_CHECK(co_await collect());
   if (any) co_return co_await exchange.finish();
   if (outcome.has_error()) co_return outcome;
   http::Response empty;
   co_return co_await exchange.respond(std::move(empty));
+}
+
+Done ImageRoutes::Impl::collect() {
+  std::function<Result<std::uint64_t>()> work = [this] { return store.collect(); };
+  const auto freed = co_await run_blocking(std::move(work));
+  if (freed.has_error()) co_return freed.error();
+  co_return Result<void>{};
 }
 
 Done ImageRoutes::Impl::list(Exchange& exchange) {
@@ -392,6 +361,9 @@ void ImageRoutes::add_to(http::Router& router) {
   add("GET", "/images/json", &Impl::list);
   add("POST", "/images/create", &Impl::create);
   add("POST", "/images/prune", &Impl::prune);
+  add("GET", "/images/get", &Impl::save);
+  add("POST", "/images/load", &Impl::load);
+  add("GET", "/images/{name...}/get", &Impl::save);
   add("GET", "/images/{name...}/json", &Impl::inspect);
   add("GET", "/images/{name...}/history", &Impl::history);
   add("POST", "/images/{name...}/tag", &Impl::tag);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "engine/image/gzip_file.hpp"
 #include "engine/image/image_store.hpp"
 
 namespace lab::engine::image {

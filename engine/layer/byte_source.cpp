@@ -42,6 +42,12 @@ Result<std::size_t> HashingSource::read(char* buffer, std::size_t size) {
   return count;
 }
 
+Result<std::size_t> TeeSource::read(char* buffer, std::size_t size) {
+  LAB_TRY(const std::size_t count, input_.read(buffer, size));
+  LAB_CHECK(observer_(std::string_view(buffer, count)));
+  return count;
+}
+
 std::string HashingSource::digest() { return "sha256:" + to_hex(hash_.finish()); }
 
 Result<void> drain(ByteSource& source) {

@@ -2,11 +2,9 @@
 // way, and its decompression. They run on a worker thread.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
-#include <deque>
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -34,12 +32,24 @@ class StringSource final : public ByteSource {
 
 class FileSource final : public ByteSource {
  public:
+  explicit FileSource(Fd fd) : fd_(std::move(fd)) {}
   [[nodiscard]] static Result<FileSource> open(const std::string& path);
   [[nodiscard]] Result<std::size_t> read(char* buffer, std::size_t size) override;
 
  private:
-  explicit FileSource(Fd fd) : fd_(std::move(fd)) {}
   Fd fd_;
+};
+
+// Hands on what `input` gives and shows it to `observer`, whose error ends the stream.
+class TeeSource final : public ByteSource {
+ public:
+  using Observer = std::function<Result<void>(std::string_view)>;
+  TeeSource(ByteSource& input, Observer observer) : input_(input), observer_(std::move(observer)) {}
+  [[nodiscard]] Result<std::size_t> read(char* buffer, std::size_t size) override;
+
+ private:
+  ByteSource& input_;
+  Observer observer_;
 };
 
 // Hands on what `input` gives, hashes it, and writes it to `copy` if that is open.

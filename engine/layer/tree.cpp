@@ -110,6 +110,16 @@ Result<Fd> Tree::existing_folder(const std::string& path) const {
   return fd;
 }
 
+Result<Fd> Tree::open_file(const std::string& path) const {
+  Fd fd(open_in_root(root_.get(), path, O_RDONLY | O_NONBLOCK));
+  struct stat status {};
+  if (!fd || ::fstat(fd.get(), &status) != 0) return errno_error(errno, "opening " + path);
+  if (!S_ISREG(status.st_mode)) {
+    return make_error(Code::invalid_argument, "{} is not a regular file", path);
+  }
+  return fd;
+}
+
 Result<void> remove_at(int folder, const std::string& name) {
   return remove_at_depth(folder, name, 0);
 }

@@ -1,6 +1,9 @@
 #include "engine/registry/pipe.hpp"
 
+#include <condition_variable>
 #include <cstring>
+#include <deque>
+#include <mutex>
 
 #include "engine/registry/tasks.hpp"
 

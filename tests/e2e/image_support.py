@@ -19,13 +19,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def program(name):
-    """The built program: of $LAB_BIN, else of the release build, else of the dev build."""
-    folders = [os.environ.get("LAB_BIN"), ROOT / "build/release/bin", ROOT / "build/dev/bin"]
-    for folder in filter(None, folders):
-        path = pathlib.Path(folder) / name
-        if path.exists():
-            return path
-    raise FileNotFoundError(f"{name} is not built")
+    """The built program: of $LAB_BIN, else the newest build."""
+    if os.environ.get("LAB_BIN"):
+        return pathlib.Path(os.environ["LAB_BIN"]) / name
+    built = [path for path in ROOT.glob(f"build/*/bin/{name}") if path.parts[-3] in ("release", "dev")]
+    if not built:
+        raise FileNotFoundError(f"{name} is not built")
+    return max(built, key=lambda path: path.stat().st_mtime)
 
 
 def free_port():

@@ -376,6 +376,33 @@ def test_distribution_tells_of_an_image_without_pulling(registry, server, tmp_pa
     assert server.docker("images", "-q").stdout == ""
 
 
+def test_saved_image_is_loaded_elsewhere_and_read_by_skopeo(registry, server, tmp_path):
+    layout = three_layers("saved")
+    publish(registry, tmp_path, layout, "saved:1")
+    name = f"{registry.name}/saved:1"
+    server.docker("pull", name)
+    archive = tmp_path / "saved.tar"
+    server.docker("save", "-o", archive, name)
+    skopeo("copy", "-q", f"docker-archive:{archive}", f"dir:{tmp_path}/read")
+    second = ImageServer(tmp_path / "second")
+    try:
+        assert second.docker("load", "-q", "-i", archive).stdout == f"Loaded image: {name}\n"
+        document = json.loads(second.docker("inspect", name).stdout)[0]
+        assert document["Id"] == layout.image_id
+        assert [len(list(layer.rglob("*"))) for layer in second.layers()] == [3, 4, 3]
+        second.docker("tag", name, f"{registry.name}/again:1")
+        assert second.docker("push", f"{registry.name}/again:1").stdout.count("Pushed") == 3
+        server.docker("pull", f"{registry.name}/again:1")
+        assert server.docker("images", "-q").stdout.split() == [layout.image_id[7:19]] * 2
+    finally:
+        second.stop()
+    assert server.request("GET", "/images/nothere/get") == (404, {"message": "No such image: nothere"})
+    assert server.docker("save", "nothere", "-o", archive, check=False).returncode == 1
+    (tmp_path / "junk.tar").write_bytes(layer_tar({"x": b"1"}))
+    failed = server.docker("load", "-q", "-i", tmp_path / "junk.tar", check=False)
+    assert "no manifest.json" in failed.stderr and list((server.folder / "data/image/tmp").iterdir()) == []
+
+
 def test_two_pulls_at_once_fetch_each_layer_once(scripted, server):
     layout = three_layers("twice")
     scripted.add("twice", "1", layout)
