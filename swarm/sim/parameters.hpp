@@ -25,6 +25,7 @@ struct Parameters {
   Duration down_for{};         // mean
   int down_max = 0;            // nodes down at once
   Duration client_pause{};     // between a client's requests
+  Duration certificate_life = std::chrono::hours(24 * 90);
 };
 
 // Deliberate bugs, to see the checks fail.

@@ -8,14 +8,19 @@ namespace {
 
 class SimulatedSigner final : public ca::Signer {
  public:
+  explicit SimulatedSigner(Duration life) : life_(life) {}
+
   Result<ca::IssuedCertificate> issue(const proto::Cluster&, const std::string& csr_pem,
                                       const std::string& node_id, proto::Role role,
                                       WallTime now) override {
     return ca::IssuedCertificate{
         .certificate_pem =
             fmt::format("certificate of {} as {} for {}", node_id, proto::Role_Name(role), csr_pem),
-        .expires_at_ns = to_unix_ns(now) + Duration(std::chrono::hours(24 * 90)).count()};
+        .expires_at_ns = to_unix_ns(now + life_)};
   }
+
+ private:
+  Duration life_;
 };
 
 }  // namespace
@@ -30,6 +35,7 @@ struct World::Machine {
   std::optional<proto::LocalState> state;
   Certificate certificate;
   std::uint64_t key_ticket = 0;
+  std::uint64_t certificates = 0;
   // Volatile.
   std::uint64_t boots = 0;
   TimePoint armed = TimePoint::max();
@@ -49,7 +55,7 @@ World::World(const Parameters& parameters, Mutation mutation, Observer& observer
       observer_(observer),
       random_(parameters.seed),
       network_(queue_, random_.stream("network")),
-      signer_(std::make_unique<SimulatedSigner>()) {}
+      signer_(std::make_unique<SimulatedSigner>(parameters.certificate_life)) {}
 
 World::~World() = default;
 
@@ -75,6 +81,9 @@ const Node* World::node(std::size_t index) const { return nodes_[index]->node.ge
 std::string World::address(std::size_t index) const { return nodes_[index]->address; }
 const Certificate& World::certificate(std::size_t index) const {
   return nodes_[index]->certificate;
+}
+std::uint64_t World::certificates_installed(std::size_t index) const {
+  return nodes_[index]->certificates;
 }
 const Disk::Counters& World::disk_counters(std::size_t index) const {
   return nodes_[index]->disk->counters();
@@ -211,6 +220,7 @@ void World::carry_out_one(Machine& machine, Effect& effect) {
       observer_.failed(fmt::format("n{} installs a certificate for a key that it does not have",
                                    machine.index + 1));
     machine.certificate = Certificate{installed->node_id, installed->role};
+    ++machine.certificates;
   } else if (auto* answered = std::get_if<Answer>(&effect)) {
     if (auto found = machine.answers.extract(answered->request)) {
       // As an event of its own: what the client does next is not part of this step.
@@ -274,8 +284,7 @@ bool World::init(std::size_t index, OnAnswer on_answer) {
   event.cluster.mutable_root_ca()->mutable_join_tokens()->set_manager(manager_token);
   event.advertise_address = machine.address;
   event.certificate_pem = "the first manager's certificate";
-  event.certificate_expires_at_ns =
-      to_unix_ns(queue_.wall_now()) + Duration(std::chrono::hours(24 * 90)).count();
+  event.certificate_expires_at_ns = to_unix_ns(queue_.wall_now() + parameters_.certificate_life);
   machine.certificate = Certificate{event.node_id, proto::ROLE_MANAGER};
   step(machine, event, nullptr);
   return true;

@@ -52,6 +52,7 @@ class World {
   [[nodiscard]] bool up(std::size_t index) const { return node(index) != nullptr; }
   [[nodiscard]] std::string address(std::size_t index) const;
   [[nodiscard]] const Certificate& certificate(std::size_t index) const;
+  [[nodiscard]] std::uint64_t certificates_installed(std::size_t index) const;
   [[nodiscard]] const Disk::Counters& disk_counters(std::size_t index) const;
 
   void crash(std::size_t index);
