@@ -16,6 +16,10 @@
 
 namespace lab::vm {
 
+// The modification time of seed files on a recipe machine, in seconds since 1970 (the first of
+// January 2000), so that one that was changed later can be told.
+inline constexpr std::int64_t seed_file_mtime = 946'684'800;
+
 // Names a machine of a lab among all machines of this user. Providers touch nothing else.
 struct MachineId {
   std::string lab_id;  // "NAME-6HEX", see the lab's state folder

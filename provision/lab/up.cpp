@@ -292,6 +292,8 @@ Task Up::power_on(MachineRun& run) {
   } else {
     LAB_CO_CHECK(add_identity(spec));
     spec.image = *image_;
+    // A cloud image's seed is no place for programs: there everything comes over SSH.
+    if (!image_->is_cloud()) spec.seed_files = seed_files(run.plan.files);
     auto defined = co_await provider_->define(std::move(spec));
     if (!defined) co_return defined.error();
     ports.spec_hash = hash;

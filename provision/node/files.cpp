@@ -30,9 +30,6 @@ Delegate=yes
 TasksMax=infinity
 LimitNOFILE=1048576
 OOMScoreAdjust=-500
-
-[Install]
-WantedBy=multi-user.target
 )";
 
 constexpr std::string_view swarmd_unit = R"([Unit]
@@ -46,9 +43,11 @@ Restart=always
 RestartSec=500ms
 LimitNOFILE=1048576
 OOMScoreAdjust=-500
+)";
 
-[Install]
-WantedBy=multi-user.target
+// A plain file does what `systemctl enable` does with links.
+constexpr std::string_view wanted_units = R"([Unit]
+Wants=engined.service swarmd.service
 )";
 
 std::vector<std::string_view> words_of(std::string_view line, std::size_t count) {
@@ -158,6 +157,7 @@ std::vector<NodeFile> node_files(const Labfile& labfile, const MachineConfig& ma
   };
   add("/etc/systemd/system/engined.service", engined_unit, 0644);
   add("/etc/systemd/system/swarmd.service", swarmd_unit, 0644);
+  add("/etc/systemd/system/multi-user.target.d/lab.conf", wanted_units, 0644);
   add("/etc/docker/daemon.json", daemon_json(labfile, config), 0644);
   for (const RegistryConfig& registry : labfile.registries) {
     const MachineConfig* home = labfile.find(registry.machine);
@@ -226,19 +226,35 @@ Manifest parse_stat(std::string_view text) {
   return found;
 }
 
-std::vector<NodeFile> files_to_send(const std::vector<NodeFile>& wanted, const Manifest& manifest,
+std::vector<NodeFile> files_to_send(const std::vector<NodeFile>& wanted,
+                                    const std::vector<const Manifest*>& manifests,
                                     const Manifest& found) {
-  std::vector<NodeFile> missing;
-  for (const NodeFile& file : wanted) {
+  auto is_there = [&](const NodeFile& file, const Manifest& manifest) {
     auto known = manifest.find(file.path);
     auto present = found.find(file.path);
-    bool same = known != manifest.end() && present != found.end() &&
-                known->second.sha256 == file.sha256 && known->second.mode == file.mode &&
-                present->second.size == known->second.size &&
-                present->second.mtime == known->second.mtime && present->second.mode == file.mode;
-    if (!same) missing.push_back(file);
+    return known != manifest.end() && present != found.end() &&
+           known->second.sha256 == file.sha256 && known->second.mode == file.mode &&
+           present->second.size == known->second.size &&
+           present->second.mtime == known->second.mtime && present->second.mode == file.mode;
+  };
+  std::vector<NodeFile> missing;
+  for (const NodeFile& file : wanted) {
+    bool known = std::any_of(manifests.begin(), manifests.end(),
+                             [&](const Manifest* manifest) { return is_there(file, *manifest); });
+    if (!known) missing.push_back(file);
   }
   return missing;
+}
+
+std::vector<vm::SeedFile> seed_files(const std::vector<NodeFile>& files) {
+  std::vector<vm::SeedFile> seeds;
+  Manifest manifest;
+  for (const NodeFile& file : files) {
+    seeds.push_back({file.path, *file.content, file.mode});
+    manifest[file.path] = {file.sha256, file.content->size(), vm::seed_file_mtime, file.mode};
+  }
+  seeds.push_back({std::string(seed_manifest_path), format_manifest(manifest), 0644});
+  return seeds;
 }
 
 }  // namespace lab::provision

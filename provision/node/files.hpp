@@ -14,10 +14,13 @@
 #include "base/error.hpp"
 #include "provision/lab/keys.hpp"
 #include "provision/labfile/labfile.hpp"
+#include "vm/machine.hpp"
 
 namespace lab::provision {
 
+// What was sent over SSH, and what the machine's seed put there at its last boot.
 inline constexpr std::string_view manifest_path = "/var/lib/lab/manifest";
+inline constexpr std::string_view seed_manifest_path = "/var/lib/lab/manifest.seed";
 
 struct NodeFile {
   std::string path;  // absolute, on the node
@@ -70,8 +73,12 @@ using Manifest = std::map<std::string, ManifestEntry>;
 // Output of `stat -c '%s %Y %a %n'`.
 [[nodiscard]] Manifest parse_stat(std::string_view text);
 
-// Those of `wanted` that the node lacks or has otherwise.
+// Those of `wanted` that the node lacks or has otherwise: no manifest has them as they are found.
 [[nodiscard]] std::vector<NodeFile> files_to_send(const std::vector<NodeFile>& wanted,
-                                                  const Manifest& manifest, const Manifest& found);
+                                                  const std::vector<const Manifest*>& manifests,
+                                                  const Manifest& found);
+
+// The same files as a recipe machine's seed, with their manifest: they are there at boot.
+[[nodiscard]] std::vector<vm::SeedFile> seed_files(const std::vector<NodeFile>& files);
 
 }  // namespace lab::provision

@@ -17,9 +17,8 @@ using std::chrono::seconds;
 
 namespace {
 
-constexpr seconds daemon_start_time(60);
+constexpr seconds daemon_start_time(30);
 constexpr std::string_view provisioned_path = "/var/lib/lab/provisioned";
-constexpr std::string_view wants = "/etc/systemd/system/multi-user.target.wants/";
 
 void pause(milliseconds time) { poll(nullptr, 0, static_cast<int>(time.count())); }
 
@@ -48,6 +47,8 @@ std::string look_script(const NodePlan& plan, const Parts& parts) {
   };
   std::string script = part("manifest");
   script += fmt::format("cat {} 2>/dev/null\n", manifest_path);
+  script += part("seed");
+  script += fmt::format("cat {} 2>/dev/null\n", seed_manifest_path);
   script += part("provisioned");
   script += fmt::format("cat {} 2>/dev/null\n", provisioned_path);
   script += part("stat");
@@ -146,6 +147,7 @@ Result<NodeFacts> Node::look(const NodePlan& plan, const std::vector<ApiRequest>
   LAB_TRY(SshResult result, session_.exec(command));
   NodeFacts facts;
   facts.manifest = parse_manifest(parts.of(result.output, "manifest"));
+  facts.seed_manifest = parse_manifest(parts.of(result.output, "seed"));
   facts.provisioned = lines_of(parts.of(result.output, "provisioned"));
   facts.found = parse_stat(parts.of(result.output, "stat"));
   auto replies = parse_curl_output(parts.of(result.output, "api"), api_mark, requests.size());
@@ -168,10 +170,6 @@ Result<void> Node::send(const std::vector<NodeFile>& files, NodeFacts& facts) {
     ManifestEntry entry{file.sha256, file.content->size(), now, file.mode};
     facts.manifest[file.path] = entry;
     facts.found[file.path] = entry;
-    if (file.path.starts_with("/etc/systemd/system/") && file.path.ends_with(".service")) {
-      std::string name = file.path.substr(file.path.rfind('/') + 1);
-      archive.add_symlink(std::string(wants) + name, file.path);
-    }
   }
   // Last in the archive, so that a broken transfer leaves the old manifest, which does not match
   // what was written, and the files are sent again.
@@ -185,17 +183,40 @@ Result<void> Node::send(const std::vector<NodeFile>& files, NodeFacts& facts) {
   return {};
 }
 
-Result<void> Node::wait_for_daemons(NodeFacts& facts) {
-  TimePoint deadline = clock_->now() + daemon_start_time;
+Result<bool> Node::daemons_answer(NodeFacts& facts, seconds time) {
+  TimePoint deadline = clock_->now() + time;
   for (;;) {
     auto replies = call_api(session_, daemon_requests());
     if (!replies) return replies.error();
     take_daemon_answers(facts, (*replies)[0], (*replies)[1]);
-    if (facts.engine_answers && facts.swarm_answers) return {};
-    if (clock_->now() >= deadline) break;
+    if (facts.engine_answers && facts.swarm_answers) return true;
+    if (clock_->now() >= deadline) return false;
     pause(milliseconds(150));
   }
-  std::string_view silent = facts.engine_answers ? "swarmd" : "engined";
+}
+
+// A daemon that is only slow to start is given time; one that then still does not answer is started
+// anew.
+Result<void> Node::start_daemons(const std::set<std::string>& restart, bool units_changed,
+                                 NodeFacts& facts, Progress& progress) {
+  std::string names;
+  for (const std::string& daemon : restart) names += " " + daemon + ".service";
+  progress.step(session_.target().name,
+                restart.empty() ? "waiting for engined and swarmd" : "starting" + names);
+  std::string all = " engined.service swarmd.service";
+  SshCommand start{(units_changed ? "systemctl daemon-reload; " : "") +
+                   ("systemctl reset-failed" + all + " 2>/dev/null; ") +
+                   (restart.empty() ? "" : "systemctl restart" + names + " && ") +
+                   ("systemctl start" + all)};
+  start.timeout = seconds(90);
+  LAB_CHECK(session_.exec_checked(start));
+  LAB_TRY(bool answer, daemons_answer(facts, daemon_start_time));
+  if (answer) return {};
+  std::string silent = facts.engine_answers ? "swarmd" : "engined";
+  start.command = "systemctl restart " + silent + ".service";
+  LAB_CHECK(session_.exec_checked(start));
+  LAB_TRY(answer, daemons_answer(facts, daemon_start_time));
+  if (answer) return {};
   SshCommand why{fmt::format("systemctl status --no-pager -l -n 20 {}.service", silent)};
   auto status = session_.exec(why);
   return make_error(Code::deadline_exceeded, "{}: {} does not answer {} s after its start:\n{}",
@@ -220,42 +241,32 @@ Result<void> Node::install_packages(Progress& progress) {
 }
 
 Result<bool> Node::deploy(const NodePlan& plan, NodeFacts& facts, Progress& progress) {
-  std::vector<NodeFile> missing = files_to_send(plan.files, facts.manifest, facts.found);
+  std::vector<NodeFile> missing =
+      files_to_send(plan.files, {&facts.manifest, &facts.seed_manifest}, facts.found);
   std::set<std::string> restart;
   bool units_changed = false;
   for (const NodeFile& file : missing) {
     for (std::string& daemon : daemons_of(file.path)) restart.insert(std::move(daemon));
     units_changed = units_changed || is_unit(file.path);
   }
-  if (!facts.engine_answers) restart.insert("engined");
-  if (!facts.swarm_answers) restart.insert("swarmd");
-  if (missing.empty() && restart.empty()) return false;
   if (!missing.empty()) {
     std::size_t bytes = 0;
     for (const NodeFile& file : missing) bytes += file.content->size();
-    if (facts.manifest.empty()) LAB_CHECK(install_packages(progress));
+    if (facts.manifest.empty() && facts.seed_manifest.empty())
+      LAB_CHECK(install_packages(progress));
     progress.step(plan.machine,
                   fmt::format("copying {} files ({} KiB)", missing.size(), (bytes + 1023) / 1024));
     LAB_CHECK(send(missing, facts));
   }
-  if (!restart.empty()) {
-    std::string names;
-    for (const std::string& daemon : restart) names += " " + daemon + ".service";
-    progress.step(plan.machine, "starting" + names);
-    SshCommand start{
-        (units_changed ? "systemctl daemon-reload && " : "") +
-        ("systemctl reset-failed" + names + " 2>/dev/null; systemctl restart" + names)};
-    start.timeout = seconds(90);
-    auto started = session_.exec_checked(start);
-    if (!started) return started.error();
-    LAB_CHECK(wait_for_daemons(facts));
-  }
-  return true;
+  bool answer = facts.engine_answers && facts.swarm_answers;
+  if (!answer || !restart.empty() || units_changed)
+    LAB_CHECK(start_daemons(restart, units_changed, facts, progress));
+  return !missing.empty() || !answer;
 }
 
 Result<bool> Node::provision(const NodePlan& plan, NodeFacts& facts, Progress& progress) {
   bool any = false;
-  std::vector<NodeFile> missing = files_to_send(plan.labfile_files, facts.manifest, facts.found);
+  std::vector<NodeFile> missing = files_to_send(plan.labfile_files, {&facts.manifest}, facts.found);
   if (!missing.empty()) {
     progress.step(plan.machine, fmt::format("copying {} files of the labfile", missing.size()));
     LAB_CHECK(send(missing, facts));

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,8 @@ struct SwarmFacts {
 
 // What one round trip tells about a machine.
 struct NodeFacts {
-  Manifest manifest;
+  Manifest manifest;       // of what was sent
+  Manifest seed_manifest;  // of what the seed brought
   Manifest found;
   std::vector<std::string> provisioned;  // marks of the commands that have run
   bool engine_answers = false;
@@ -53,8 +55,8 @@ class Node {
   // One round trip; `more` is asked after the engine's and the swarm agent's own answers.
   [[nodiscard]] Result<NodeFacts> look(const NodePlan& plan, const std::vector<ApiRequest>& more);
 
-  // Sends the plan's files that are missing or different, (re)starts the daemons that they concern
-  // and those that don't answer, and waits until they answer. True when something was done.
+  // Sends the plan's files that are missing or different, restarts the daemons that they concern,
+  // starts those that don't answer, and waits until they do. True when something was done.
   [[nodiscard]] Result<bool> deploy(const NodePlan& plan, NodeFacts& facts, Progress& progress);
 
   // The labfile's files, then its commands that have not run in their present form.
@@ -65,7 +67,10 @@ class Node {
  private:
   Node(SshSession session, const Clock& clock) : session_(std::move(session)), clock_(&clock) {}
   Result<void> send(const std::vector<NodeFile>& files, NodeFacts& facts);
-  Result<void> wait_for_daemons(NodeFacts& facts);
+  // False when they don't within the time.
+  Result<bool> daemons_answer(NodeFacts& facts, std::chrono::seconds time);
+  Result<void> start_daemons(const std::set<std::string>& restart, bool units_changed,
+                             NodeFacts& facts, Progress& progress);
   Result<void> install_packages(Progress& progress);
 
   SshSession session_;

@@ -87,17 +87,29 @@ TEST(FilesToSend, AreThoseMissingChangedHereOrChangedThere) {
   NodeFile file = make_node_file("/f", "content", 0644);
   Manifest manifest{{"/f", {file.sha256, 7, 100, 0644}}};
   Manifest found{{"/f", {"", 7, 100, 0644}}};
-  EXPECT_TRUE(files_to_send({file}, manifest, found).empty());
+  EXPECT_TRUE(files_to_send({file}, {&manifest}, found).empty());
   EXPECT_EQ(files_to_send({file}, {}, found).size(), 1U);
-  EXPECT_EQ(files_to_send({file}, manifest, {}).size(), 1U);
-  EXPECT_EQ(files_to_send({make_node_file("/f", "other", 0644)}, manifest, found).size(), 1U);
-  EXPECT_EQ(files_to_send({make_node_file("/f", "content", 0600)}, manifest, found).size(), 1U);
+  EXPECT_EQ(files_to_send({file}, {&manifest}, {}).size(), 1U);
+  EXPECT_EQ(files_to_send({make_node_file("/f", "other", 0644)}, {&manifest}, found).size(), 1U);
+  EXPECT_EQ(files_to_send({make_node_file("/f", "content", 0600)}, {&manifest}, found).size(), 1U);
   found["/f"].mtime = 101;
-  EXPECT_EQ(files_to_send({file}, manifest, found).size(), 1U);
+  EXPECT_EQ(files_to_send({file}, {&manifest}, found).size(), 1U);
   found["/f"] = {"", 8, 100, 0644};
-  EXPECT_EQ(files_to_send({file}, manifest, found).size(), 1U);
+  EXPECT_EQ(files_to_send({file}, {&manifest}, found).size(), 1U);
   found["/f"] = {"", 7, 100, 0640};
-  EXPECT_EQ(files_to_send({file}, manifest, found).size(), 1U);
+  EXPECT_EQ(files_to_send({file}, {&manifest}, found).size(), 1U);
+  found["/f"] = {"", 7, 100, 0644};
+  Manifest empty;
+  EXPECT_TRUE(files_to_send({file}, {&empty, &manifest}, found).empty());
+}
+
+TEST(SeedFiles, AreNotSentAgainAfterABoot) {
+  NodeFile file = make_node_file("/usr/local/bin/engined", "program", 0755);
+  auto seeds = seed_files({file});
+  ASSERT_EQ(seeds.size(), 2U);
+  Manifest manifest = parse_manifest(seeds[1].content);
+  Manifest found{{file.path, {"", 7, vm::seed_file_mtime, 0755}}};
+  EXPECT_TRUE(files_to_send({file}, {&manifest}, found).empty());
 }
 
 TEST(NodeFiles, CertificatesGoToEveryMachineAndTheKeyToItsOwn) {
