@@ -116,6 +116,8 @@ class ServerExchange final : public Exchange {
   asio::awaitable<void> client_gone() override {
     for (;;) {
       Result<bool> more = co_await wire_.read_more();
+      // Whoever waited needs no answer any more; the connection is as good as before.
+      if (!more && more.error().code == Code::cancelled) co_return;
       if (!more || !*more) break;
       if (wire_.unread.size() > drained_bytes_max) break;
     }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
@@ -37,6 +38,15 @@ asio::awaitable<Result<void>> stream_pieces(Exchange& exchange) {
   co_return co_await exchange.finish();
 }
 
+// Answers while it watches whether the client is still there, as long streams do.
+asio::awaitable<Result<void>> watched(Exchange& exchange) {
+  using namespace asio::experimental::awaitable_operators;
+  std::variant<Result<void>, std::monostate> first =
+      co_await (stream_pieces(exchange) || exchange.client_gone());
+  if (first.index() == 0) co_return std::get<0>(std::move(first));
+  co_return make_error(Code::cancelled, "the client has gone");
+}
+
 asio::awaitable<Result<void>> take_over(Exchange& exchange) {
   Headers upgrade{{"Connection", "Upgrade"}, {"Upgrade", "tcp"}};
   LAB_CO_TRY(StreamPtr stream, co_await exchange.hijack(101, std::move(upgrade)));
@@ -52,6 +62,7 @@ Router make_router() {
   router.add("GET", "/images/{id...}/json", echo);
   router.add("GET", "/fail", fail);
   router.add("GET", "/stream", stream_pieces);
+  router.add("GET", "/watched", watched);
   router.add("POST", "/attach", take_over);
   return router;
 }
@@ -126,6 +137,41 @@ asio::awaitable<void> check_hijack(Client& client) {
 }
 
 TEST(Http, HijackedConnectionCarriesBytesBothWays) { with_server(check_hijack); }
+
+// Docker's client does not send a POST again when the server closes a kept-alive connection under
+// it.
+TEST(Http, AConnectionWhoseClientWasWatchedServesTheNextRequest) {
+  asio::io_context loop(1);
+  TemporaryDirectory directory;
+  const std::string path = directory.path() / "http.sock";
+  Router router = make_router();
+  Server server(loop.get_executor(), [&router](Exchange& exchange) { return router(exchange); });
+  ASSERT_TRUE(server.listen_unix(path, 0600));
+  const auto talk = [](std::string socket) -> asio::awaitable<int> {
+    StreamPtr stream = (co_await connect_unix(std::move(socket))).value();
+    int answers = 0;
+    for (; answers < 3; ++answers) {
+      const Result<void> sent = co_await stream->write("GET /watched HTTP/1.1\r\nHost: x\r\n\r\n");
+      if (!sent) break;
+      std::string answer;
+      while (answer.find("\r\n0\r\n\r\n") == std::string::npos) {
+        char buffer[1024];
+        const Result<std::size_t> got = co_await stream->read_some(asio::buffer(buffer));
+        if (!got || *got == 0) co_return answers;
+        answer.append(buffer, *got);
+      }
+    }
+    co_return answers;
+  };
+  int answered = 0;
+  asio::co_spawn(loop, talk(path), [&](std::exception_ptr exception, int answers) {
+    server.stop();
+    if (exception) std::rethrow_exception(exception);
+    answered = answers;
+  });
+  loop.run_for(std::chrono::seconds(20));
+  EXPECT_EQ(answered, 3);
+}
 
 TEST(Http, QueryIsDecodedAndBooleansAreDockers) {
   Query query("all=1&name=a%20b+c&flag=false&flag2&n=12&bad=1x");
