@@ -25,6 +25,8 @@ struct Settings {
   std::string api_socket = "/run/swarmd/api.sock";
   std::string engine_socket = "/var/run/docker.sock";
   std::uint16_t listen_port = 2377;
+  unsigned snapshot_interval = 10'000;
+  unsigned snapshot_trailing = 500;
   bool debug = false;
 };
 
@@ -36,6 +38,8 @@ Result<int> serve(const Settings& settings) {
   options.state_dir = settings.state_dir;
   options.engine_socket = settings.engine_socket;
   options.listen_port = settings.listen_port;
+  options.node.snapshot_threshold = settings.snapshot_interval;
+  options.node.snapshot_trailing = settings.snapshot_trailing;
   swarm::daemon::Daemon daemon(io.get_executor(), clock, std::move(options),
                                [&](const std::string& why) {
                                  log::error("{}", why);
@@ -76,6 +80,12 @@ int run(int argc, char** argv) {
                  "Unix socket of this node's container engine")
       ->capture_default_str();
   app.add_option("--listen-port", settings.listen_port, "TCP port for other nodes")
+      ->capture_default_str();
+  app.add_option("--snapshot-interval", settings.snapshot_interval,
+                 "Entries of the Raft log between snapshots")
+      ->capture_default_str();
+  app.add_option("--snapshot-trailing", settings.snapshot_trailing,
+                 "Entries kept behind a snapshot for managers that lag")
       ->capture_default_str();
   app.add_flag("--debug", settings.debug, "Log more");
   app.set_version_flag("--version", LAB_VERSION);

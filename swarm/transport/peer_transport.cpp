@@ -297,9 +297,10 @@ asio::awaitable<Result<void>> PeerTransport::Impl::check_pinned(std::shared_ptr<
 
 asio::awaitable<void> PeerTransport::Impl::read_loop(std::shared_ptr<Impl> self,
                                                      ConnectionPtr connection) {
-  std::size_t bytes_max = connection->peer().node_id.empty()
-                              ? self->options.anonymous_frame_bytes_max
-                              : self->options.frame_bytes_max;
+  const Endpoint& peer = connection->peer();
+  std::size_t bytes_max = peer.node_id.empty() ? self->options.anonymous_frame_bytes_max
+                          : peer.role == proto::ROLE_MANAGER ? self->options.frame_bytes_max
+                                                             : self->options.worker_frame_bytes_max;
   for (;;) {
     Result<proto::Frame> frame = co_await Connection::read_frame(connection, bytes_max);
     if (!frame) {

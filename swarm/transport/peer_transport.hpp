@@ -33,7 +33,8 @@ struct Options {
   std::chrono::milliseconds silence_timeout{6'000};
   // No other attempt to dial an address so shortly after a failed one.
   std::chrono::milliseconds redial_pause{300};
-  std::size_t frame_bytes_max = std::size_t{256} << 20;
+  std::size_t frame_bytes_max = std::size_t{256} << 20;  // of a manager: snapshots
+  std::size_t worker_frame_bytes_max = std::size_t{4} << 20;
   // Of a peer without a certificate.
   std::size_t anonymous_frame_bytes_max = std::size_t{64} << 10;
   std::chrono::milliseconds anonymous_lifetime{60'000};

@@ -66,7 +66,13 @@ class FakeEngine:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self.answer, args=(connection,), daemon=True).start()
+            threading.Thread(target=self.serve_client, args=(connection,), daemon=True).start()
+
+    def serve_client(self, connection):
+        try:
+            self.answer(connection)
+        except OSError:
+            pass  # the client, or swarmd, was killed
 
     def info(self):
         try:
@@ -119,14 +125,15 @@ class Node:
         self.socket = self.folder / "api.sock"
         self.engine_socket = self.folder / "docker.sock"
         self.process = None
+        self.flags = []
         self.engine = FakeEngine(self.engine_socket, self.socket, self.name)
 
     def start(self):
-        assert self.process is None
+        assert self.process is None, f"{self.name} runs already"
         log = open(self.folder / "log", "ab")
         self.process = subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{self.namespace}", str(BIN / "swarmd"), "--state-dir", str(self.folder / "state"),
-             "--api-socket", str(self.socket), "--engine-socket", str(self.engine_socket), "--debug"],
+             "--api-socket", str(self.socket), "--engine-socket", str(self.engine_socket), "--debug", *self.flags],
             stdout=log, stderr=log)
         log.close()
         wait_until(lambda: self.answers(), 10, f"{self.name} serves its API")

@@ -1,8 +1,10 @@
 """swarmd on nodes in network namespaces, driven over its API and with the stock docker client."""
 
+import http.client
 import os
 import stat
 import subprocess
+import threading
 import time
 
 import pytest
@@ -163,6 +165,29 @@ def test_no_acknowledged_label_is_lost_when_all_managers_are_killed_again_and_ag
 
 
 @nodes(3)
+def test_a_manager_that_was_away_for_long_catches_up_from_a_snapshot(cluster):
+    for node in cluster.nodes:
+        node.flags = ["--snapshot-interval", "20", "--snapshot-trailing", "5"]
+    ids = cluster.form(managers=3)
+    one, two, three = cluster.nodes
+    three.kill()
+    for number in range(100):
+        one.label(ids[1], f"n{number}", str(number))
+    assert list((one.folder / "state" / "raft").glob("snapshot-*"))
+    three.start()
+    wait_until(lambda: three.info()["ControlAvailable"], 15, "node3 is back")
+    expected = {f"n{number}": str(number) for number in range(100)}
+    assert wait_until(three.nodes, 15, "node3 answers")[ids[1]]["Spec"]["Labels"] == expected
+    for node in cluster.nodes:
+        node.kill()
+        node.start()
+    leader_of(cluster, cluster.nodes)
+    for node in cluster.nodes:
+        assert node.nodes()[ids[1]]["Spec"]["Labels"] == expected
+        assert sum(path.stat().st_size for path in (node.folder / "state" / "raft").iterdir()) < 1 << 20
+
+
+@nodes(3)
 def test_without_a_majority_nothing_is_written_and_the_client_is_told(cluster):
     ids = cluster.form(managers=3)
     one = cluster.nodes[0]
@@ -254,6 +279,75 @@ def test_a_node_that_left_or_was_removed_is_gone_and_refused(cluster):
     assert one.info()["LocalNodeState"] == "inactive"
     one.init()
     assert list(one.nodes()) == [one.id]
+
+
+def killed_in(node, seconds, request):
+    """Kills the node that long after the request was sent; gives the request's answer, None if it got none."""
+    answers = []
+
+    def send():
+        try:
+            answers.append(request())
+        except (OSError, http.client.HTTPException):
+            pass
+    sender = threading.Thread(target=send)
+    sender.start()
+    time.sleep(seconds)
+    node.kill()
+    sender.join()
+    return answers[0] if answers else None
+
+
+@nodes(2)
+def test_a_node_killed_while_it_begins_joins_or_leaves_a_swarm_is_in_it_or_out_of_it(cluster):
+    one, two = cluster.nodes
+    init = {"ListenAddr": "0.0.0.0:2377", "AdvertiseAddr": one.address}
+    for delay in range(0, 160, 20):
+        one.start()
+        answer = killed_in(one, delay / 1000, lambda: one.post("/swarm/init", init))
+        one.start()
+        state = one.info()["LocalNodeState"]
+        assert state == "active" or (state == "inactive" and answer is None)
+        if state == "active":
+            assert list(wait_until(one.nodes, 10, "the new swarm answers")) == [one.id]
+            assert one.post("/swarm/leave?force=true")[0] == 200
+        one.kill()
+    one.start()
+    one.init()
+    for delay in range(0, 160, 20):
+        two.start()
+        join = {"ListenAddr": "0.0.0.0:2377", "RemoteAddrs": [f"{one.address}:2377"], "JoinToken": one.tokens()["Worker"]}
+        answer = killed_in(two, delay / 1000, lambda: two.post("/swarm/join", join))
+        two.start()
+        state = two.info()["LocalNodeState"]
+        assert state == "active" or (state == "inactive" and answer is None)
+        if state == "inactive":
+            two.join(one)
+        wait_until(lambda: state_of(one, two.id) == "ready", 10, "node2 is ready")
+        answer = killed_in(two, delay / 2000, lambda: two.post("/swarm/leave"))
+        two.start()
+        if two.info()["LocalNodeState"] == "active":
+            assert answer is None
+            assert two.post("/swarm/leave")[0] == 200
+        two.kill()
+
+
+@nodes(3)
+def test_a_demoted_leader_gives_way_and_stays_a_worker(cluster):
+    ids = cluster.form(managers=3)
+    leader = leader_of(cluster, cluster.nodes)
+    leader.set_role(leader.id, "worker")
+    wait_until(lambda: not leader.info()["ControlAvailable"], 20, "the leader is a worker")
+    rest = [node for node in cluster.nodes if node is not leader]
+    rest[0].label(ids[0], "written", "after")
+    assert len(leaders(rest[1])) == 1 and leader.id not in leaders(rest[1])
+    leader.end()
+    leader.start()
+    wait_until(lambda: state_of(rest[0], leader.id) == "ready", 15, "the demoted node is ready")
+    assert "ManagerStatus" not in rest[0].nodes()[leader.id]
+    rest[1].set_role(leader.id, "manager")
+    wait_until(lambda: leader.info()["ControlAvailable"], 20, "the node is a manager again")
+    assert leader.nodes()[ids[0]]["Spec"]["Labels"] == {"written": "after"}
 
 
 @nodes(2)
