@@ -5,6 +5,7 @@
 #include "base/blocking.hpp"
 #include "engine/api/image_routes_impl.hpp"
 #include "engine/api/image_views.hpp"
+#include "engine/util/json.hpp"
 
 namespace lab::engine::api {
 
@@ -239,10 +240,7 @@ Done ImageRoutes::Impl::auth(Exchange& exchange) {
   LAB_CO_TRY(const std::string body, co_await exchange.read_all());
   LAB_CO_TRY(const registry::Credentials credentials, registry::parse_auth_json(body));
   const json::value parsed = json::parse(body);
-  const json::value* address = parsed.get_object().if_contains("serveraddress");
-  std::string server = address != nullptr && address->is_string()
-                           ? std::string(address->get_string())
-                           : std::string();
+  std::string server = text_of(parsed.get_object(), "serveraddress");
   if (server.empty() || server == hub_index) server = image::default_domain;
   if (const std::size_t scheme = server.find("://"); scheme != std::string::npos) {
     server.erase(0, scheme + 3);
@@ -293,13 +291,10 @@ registry::ManifestList platform_of_config(const std::string& config_text) {
   boost::system::error_code failure;
   const json::value config = json::parse(config_text, failure);
   if (failure || !config.is_object()) return list;
-  const auto text = [&](std::string_view key) {
-    const json::value* value = config.get_object().if_contains(key);
-    return value != nullptr && value->is_string() ? std::string(value->get_string())
-                                                  : std::string();
-  };
+  const json::object& fields = config.get_object();
   registry::ManifestList::Entry entry;
-  entry.platform = {text("os"), text("architecture"), text("variant")};
+  entry.platform = {text_of(fields, "os"), text_of(fields, "architecture"),
+                    text_of(fields, "variant")};
   list.entries.push_back(std::move(entry));
   return list;
 }

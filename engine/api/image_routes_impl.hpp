@@ -22,7 +22,7 @@ struct ImageRoutes::Impl {
         store(images),
         options(std::move(registry_options)),
         clock(clock_source),
-        puller(executor, store, options),
+        puller(executor, store, options, clock),
         pusher(executor, store, options) {}
 
   boost::asio::any_io_executor executor;

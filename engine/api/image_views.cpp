@@ -6,6 +6,9 @@
 #include <charconv>
 #include <ctime>
 
+#include "engine/container/config.hpp"
+#include "engine/util/json.hpp"
+
 namespace lab::engine::api {
 
 namespace json = boost::json;
@@ -17,66 +20,18 @@ namespace {
 
 constexpr std::int64_t go_zero_time_seconds = -62135596800;
 
-std::string member(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-}
-
-json::array to_array(const std::vector<std::string>& texts) {
-  json::array array;
-  for (const std::string& text : texts) array.emplace_back(text);
-  return array;
-}
-
 json::value array_or_null(const std::vector<std::string>& texts) {
   if (texts.empty()) return nullptr;
   return to_array(texts);
 }
 
-// As the API writes a configuration: every member that Docker always writes, in its order.
+// As the API writes a configuration; an image's may lack labels, a container's never does.
 json::object complete_run_config(const json::object& given) {
-  struct Member {
-    const char* name;
-    json::value fallback;  // undefined_member: left out when missing
-    bool optional = false;
-  };
-  const Member members[] = {
-      {"Hostname", ""},
-      {"Domainname", ""},
-      {"User", ""},
-      {"AttachStdin", false},
-      {"AttachStdout", false},
-      {"AttachStderr", false},
-      {"ExposedPorts", nullptr, true},
-      {"Tty", false},
-      {"OpenStdin", false},
-      {"StdinOnce", false},
-      {"Env", nullptr},
-      {"Cmd", nullptr},
-      {"Healthcheck", nullptr, true},
-      {"ArgsEscaped", nullptr, true},
-      {"Image", ""},
-      {"Volumes", nullptr},
-      {"WorkingDir", ""},
-      {"Entrypoint", nullptr},
-      {"NetworkDisabled", nullptr, true},
-      {"MacAddress", nullptr, true},
-      {"OnBuild", nullptr},
-      {"Labels", nullptr},
-      {"StopSignal", nullptr, true},
-      {"StopTimeout", nullptr, true},
-      {"Shell", nullptr, true},
-  };
-  json::object config;
-  for (const Member& entry : members) {
-    const json::value* value = given.if_contains(entry.name);
-    if (value != nullptr && !value->is_null()) {
-      config[entry.name] = *value;
-    } else if (!entry.optional) {
-      config[entry.name] = entry.fallback;
-    }
-  }
-  return config;
+  auto config = container::complete_config(given);
+  if (config.has_error()) return given;
+  const json::value* labels = given.if_contains("Labels");
+  if (labels == nullptr || labels->is_null()) (*config)["Labels"] = nullptr;
+  return std::move(*config);
 }
 
 bool matches_reference(const std::vector<std::string>& patterns, const image::Reference& name) {
@@ -164,9 +119,7 @@ std::int64_t unix_seconds(std::string_view text) {
 
 std::map<std::string, std::string> labels_of(const Image& image) {
   std::map<std::string, std::string> labels;
-  const json::value* given = image.run_config().if_contains("Labels");
-  if (given == nullptr || !given->is_object()) return labels;
-  for (const auto& [key, value] : given->get_object()) {
+  for (const auto& [key, value] : object_of(image.run_config(), "Labels")) {
     if (value.is_string()) labels[std::string(key)] = value.get_string();
   }
   return labels;
@@ -215,28 +168,25 @@ Result<json::array> list_images(const ImageStore& store, const FilterSet& filter
 
 Result<json::object> inspect_image(const ImageStore& store, const Image& image) {
   const json::object& config = image.config;
-  static const json::object none;
-  const json::value* made_by = config.if_contains("container_config");
   json::object document;
   document["Id"] = image.id;
   document["RepoTags"] = to_array(image.tags);
   document["RepoDigests"] = to_array(image.digests);
   document["Parent"] = image.parent;
-  document["Comment"] = member(config, "comment");
+  document["Comment"] = text_of(config, "comment");
   document["Created"] = image.created;
-  document["Container"] = member(config, "container");
-  document["ContainerConfig"] = complete_run_config(
-      made_by != nullptr && made_by->is_object() ? made_by->get_object() : none);
-  document["DockerVersion"] = member(config, "docker_version");
-  document["Author"] = member(config, "author");
+  document["Container"] = text_of(config, "container");
+  document["ContainerConfig"] = complete_run_config(object_of(config, "container_config"));
+  document["DockerVersion"] = text_of(config, "docker_version");
+  document["Author"] = text_of(config, "author");
   document["Config"] = complete_run_config(image.run_config());
-  document["Architecture"] = member(config, "architecture");
-  if (std::string variant = member(config, "variant"); !variant.empty()) {
+  document["Architecture"] = text_of(config, "architecture");
+  if (std::string variant = text_of(config, "variant"); !variant.empty()) {
     document["Variant"] = variant;
   }
-  const std::string os = member(config, "os");
+  const std::string os = text_of(config, "os");
   document["Os"] = os.empty() ? "linux" : os;
-  if (std::string version = member(config, "os.version"); !version.empty()) {
+  if (std::string version = text_of(config, "os.version"); !version.empty()) {
     document["OsVersion"] = version;
   }
   document["Size"] = image.size_bytes;
@@ -255,23 +205,18 @@ Result<json::object> inspect_image(const ImageStore& store, const Image& image) 
 json::array image_history(const ImageStore& store, const Image& image) {
   std::vector<json::object> lines;
   std::size_t layer = 0;
-  const json::value* history = image.config.if_contains("history");
-  static const json::array none;
-  const json::array& entries =
-      history != nullptr && history->is_array() ? history->get_array() : none;
-  for (const json::value& value : entries) {
+  for (const json::value& value : array_of(image.config, "history")) {
     if (!value.is_object()) continue;
     const json::object& entry = value.get_object();
-    const json::value* empty = entry.if_contains("empty_layer");
-    const bool is_empty = empty != nullptr && empty->is_bool() && empty->get_bool();
+    const bool is_empty = flag_of(entry, "empty_layer");
     std::uint64_t size = 0;
     if (!is_empty && layer < image.diff_ids.size()) {
       size = store.layer_size_bytes(image.diff_ids[layer++]);
     }
     json::object line;
-    line["Comment"] = member(entry, "comment");
-    line["Created"] = unix_seconds(member(entry, "created"));
-    line["CreatedBy"] = member(entry, "created_by");
+    line["Comment"] = text_of(entry, "comment");
+    line["Created"] = unix_seconds(text_of(entry, "created"));
+    line["CreatedBy"] = text_of(entry, "created_by");
     line["Id"] = "<missing>";
     line["Size"] = size;
     line["Tags"] = nullptr;

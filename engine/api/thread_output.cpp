@@ -4,21 +4,21 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "engine/registry/tasks.hpp"
+#include "engine/util/async.hpp"
 
 namespace lab::engine::api {
 
 struct ThreadOutput::State : std::enable_shared_from_this<State> {
-  State(boost::asio::any_io_executor executor, std::size_t limit)
-      : bytes_max(limit), readable(std::move(executor)) {}
+  State(boost::asio::any_io_executor event_loop, std::size_t limit)
+      : bytes_max(limit), executor(event_loop), readable(std::move(event_loop)) {}
 
   void wake_reader() {
-    boost::asio::post(readable.executor(),
-                      [self = shared_from_this()] { self->readable.notify_all(); });
+    boost::asio::post(executor, [self = shared_from_this()] { self->readable.notify_all(); });
   }
 
   const std::size_t bytes_max;
-  registry::Signal readable;
+  const boost::asio::any_io_executor executor;
+  Signal readable;
   std::mutex mutex;
   std::condition_variable writable;
   std::string waiting;

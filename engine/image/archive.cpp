@@ -12,6 +12,7 @@
 #include "engine/layer/pack.hpp"
 #include "engine/layer/tree.hpp"
 #include "engine/layer/unpack.hpp"
+#include "engine/util/json.hpp"
 
 namespace lab::engine::image {
 
@@ -193,32 +194,18 @@ class Loader {
   }
 
  private:
-  static std::vector<std::string> texts(const json::object& object, std::string_view key) {
-    std::vector<std::string> found;
-    const json::value* list = object.if_contains(key);
-    if (list == nullptr || !list->is_array()) return found;
-    for (const json::value& item : list->get_array()) {
-      if (item.is_string()) found.emplace_back(item.get_string());
-    }
-    return found;
-  }
-
   Result<void> load(const json::object& entry) {
-    const json::value* config = entry.if_contains("Config");
-    if (config == nullptr || !config->is_string()) {
-      return Error{Code::invalid_argument, "an image of the archive has no Config"};
-    }
     ImageStore::NewImage image;
-    LAB_TRY(image.config_text, files_.read(std::string(config->get_string())));
+    LAB_TRY(image.config_text, files_.read(text_of(entry, "Config")));
     LAB_TRY(const std::vector<std::string> diff_ids, diff_ids_of_config(image.config_text));
-    const std::vector<std::string> layers = texts(entry, "Layers");
+    const std::vector<std::string> layers = texts_of(entry, "Layers");
     if (layers.size() != diff_ids.size()) {
       return make_error(Code::invalid_argument,
                         "invalid manifest, layers length mismatch: expected {}, got {}",
                         layers.size(), diff_ids.size());
     }
     for (std::size_t i = 0; i < layers.size(); ++i) LAB_CHECK(load_layer(layers[i], diff_ids[i]));
-    for (const std::string& tag : texts(entry, "RepoTags")) {
+    for (const std::string& tag : texts_of(entry, "RepoTags")) {
       LAB_TRY(Reference reference, parse_reference_with_default_tag(tag));
       image.references.push_back(std::move(reference));
     }

@@ -13,6 +13,7 @@
 #include "base/log.hpp"
 #include "engine/image/store_state.hpp"
 #include "engine/layer/unpack.hpp"
+#include "engine/util/json.hpp"
 
 namespace lab::engine::image {
 
@@ -36,11 +37,6 @@ CREATE TABLE IF NOT EXISTS holds (
   holder TEXT NOT NULL, position INTEGER NOT NULL, diff_id TEXT NOT NULL,
   PRIMARY KEY (holder, position));
 )sql";
-
-std::string string_member(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-}
 
 Result<std::vector<std::string>> diff_ids_of(const json::object& config) {
   std::vector<std::string> diff_ids;
@@ -79,11 +75,7 @@ std::vector<std::string> chain_ids(const std::vector<std::string>& diff_ids) {
   return chain;
 }
 
-const json::object& Image::run_config() const {
-  static const json::object none;
-  const json::value* value = config.if_contains("config");
-  return value != nullptr && value->is_object() ? value->get_object() : none;
-}
+const json::object& Image::run_config() const { return object_of(config, "config"); }
 
 Result<ImagePtr> make_image(std::string config_text) {
   boost::system::error_code failure;
@@ -96,7 +88,7 @@ Result<ImagePtr> make_image(std::string config_text) {
   image->config = std::move(parsed.get_object());
   image->config_text = std::move(config_text);
   LAB_TRY(image->diff_ids, diff_ids_of(image->config));
-  image->created = string_member(image->config, "created");
+  image->created = text_of(image->config, "created");
   if (image->created.empty()) image->created = zero_rfc3339;
   return ImagePtr(std::move(image));
 }

@@ -5,17 +5,13 @@
 #include <cctype>
 
 #include "base/digest.hpp"
+#include "engine/util/json.hpp"
 
 namespace lab::engine::registry {
 
 namespace json = boost::json;
 
 namespace {
-
-std::string member(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-}
 
 std::string lower(std::string_view text) {
   std::string result(text);
@@ -87,11 +83,11 @@ Result<Credentials> parse_auth_json(std::string_view text) {
     return Error{Code::invalid_argument, "the credentials are not a JSON object"};
   }
   const json::object& object = parsed.get_object();
-  Credentials credentials{member(object, "username"), member(object, "password"),
-                          member(object, "identitytoken"), member(object, "registrytoken")};
+  Credentials credentials{text_of(object, "username"), text_of(object, "password"),
+                          text_of(object, "identitytoken"), text_of(object, "registrytoken")};
   if (credentials.username.empty()) {
     // "auth" is base64 of USER:PASSWORD.
-    if (auto pair = base64_decode(member(object, "auth")); pair && !pair->empty()) {
+    if (auto pair = base64_decode(text_of(object, "auth")); pair && !pair->empty()) {
       const std::size_t colon = pair->find(':');
       credentials.username = pair->substr(0, colon);
       if (colon != std::string::npos) credentials.password = pair->substr(colon + 1);

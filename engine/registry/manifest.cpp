@@ -3,6 +3,7 @@
 #include <boost/json/parse.hpp>
 
 #include "engine/image/reference.hpp"
+#include "engine/util/json.hpp"
 
 namespace lab::engine::registry {
 
@@ -11,11 +12,6 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::size_t layers_max = 1024;
-
-std::string member(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-}
 
 Result<json::object> parse_object(std::string_view text) {
   boost::system::error_code failure;
@@ -37,7 +33,7 @@ Result<Descriptor> parse_descriptor(const json::value& value) {
     return Error{Code::invalid_argument, "a manifest's descriptor is not an object"};
   }
   const json::object& object = value.get_object();
-  Descriptor descriptor{member(object, "mediaType"), member(object, "digest"), 0};
+  Descriptor descriptor{text_of(object, "mediaType"), text_of(object, "digest"), 0};
   if (!image::is_digest(descriptor.digest)) {
     return make_error(Code::invalid_argument, "unsupported digest \"{}\" in a manifest",
                       descriptor.digest);
@@ -51,7 +47,7 @@ Result<Descriptor> parse_descriptor(const json::value& value) {
 }
 
 std::string media_type_of(const json::object& object, std::string_view content_type) {
-  std::string own = member(object, "mediaType");
+  std::string own = text_of(object, "mediaType");
   if (!own.empty()) return own;
   const std::string_view header = content_type.substr(0, content_type.find(';'));
   if (header.find("manifest") != std::string_view::npos ||
@@ -127,8 +123,8 @@ Result<ManifestList> parse_manifest_list(std::string_view text, std::string_view
     const json::value* platform = value.get_object().if_contains("platform");
     if (platform != nullptr && platform->is_object()) {
       const json::object& fields = platform->get_object();
-      entry.platform = {member(fields, "os"), member(fields, "architecture"),
-                        member(fields, "variant")};
+      entry.platform = {text_of(fields, "os"), text_of(fields, "architecture"),
+                        text_of(fields, "variant")};
     }
     list.entries.push_back(std::move(entry));
   }

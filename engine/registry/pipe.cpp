@@ -1,17 +1,18 @@
 #include "engine/registry/pipe.hpp"
 
+#include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
 #include <mutex>
 
-#include "engine/registry/tasks.hpp"
+#include "engine/util/async.hpp"
 
 namespace lab::engine::registry {
 
 struct Pipe::State final : layer::ByteSource, std::enable_shared_from_this<Pipe::State> {
-  State(boost::asio::any_io_executor executor, std::size_t limit)
-      : bytes_max(limit), writable(std::move(executor)) {}
+  State(boost::asio::any_io_executor event_loop, std::size_t limit)
+      : bytes_max(limit), executor(event_loop), writable(std::move(event_loop)) {}
 
   Result<std::size_t> read(char* buffer, std::size_t size) override {
     std::unique_lock lock(mutex);
@@ -36,11 +37,11 @@ struct Pipe::State final : layer::ByteSource, std::enable_shared_from_this<Pipe:
 
   void wake_writer() {
     if (held > bytes_max / 2) return;
-    boost::asio::post(writable.executor(),
-                      [self = shared_from_this()] { self->writable.notify_all(); });
+    boost::asio::post(executor, [self = shared_from_this()] { self->writable.notify_all(); });
   }
 
   const std::size_t bytes_max;
+  const boost::asio::any_io_executor executor;
   std::mutex mutex;
   std::condition_variable readable;
   Signal writable;
@@ -89,8 +90,7 @@ void Pipe::fail(Error error) {
 void Pipe::fail_reader(Error error) {
   const std::scoped_lock lock(state_->mutex);
   state_->reader_error = std::move(error);
-  boost::asio::post(state_->writable.executor(),
-                    [state = state_] { state->writable.notify_all(); });
+  boost::asio::post(state_->executor, [state = state_] { state->writable.notify_all(); });
 }
 
 std::uint64_t Pipe::bytes_taken() const {

@@ -12,7 +12,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
-#include "engine/registry/tasks.hpp"
+#include "engine/util/async.hpp"
 
 namespace lab::engine::registry {
 

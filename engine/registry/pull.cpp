@@ -114,10 +114,12 @@ Error pull_error(const Error& error, const image::Reference& reference) {
   return Error{Code::internal, error.message};
 }
 
-Puller::Puller(asio::any_io_executor executor, image::ImageStore& store, const Options& options)
+Puller::Puller(asio::any_io_executor executor, image::ImageStore& store, const Options& options,
+               const Clock& clock)
     : executor_(executor),
       store_(store),
       options_(options),
+      clock_(clock),
       downloads_(executor, options.downloads_max),
       layer_ended_(executor) {}
 
@@ -342,7 +344,7 @@ asio::awaitable<Result<void>> Puller::transfer_layer(Job& job, Layer layer) {
     pipe.fail(outcome.error());
   }
   while (!unpacked.done) {
-    co_await unpacking_done.wait_for(poll_interval);
+    co_await unpacking_done.wait_until(clock_.now() + poll_interval);
     if (outcome.has_value()) {
       job.progress.layer("Extracting", id, pipe.bytes_taken(), layer.descriptor.size_bytes);
     }

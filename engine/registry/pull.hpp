@@ -24,7 +24,8 @@ namespace lab::engine::registry {
 // pulls want is fetched once. On one event loop.
 class Puller {
  public:
-  Puller(boost::asio::any_io_executor executor, image::ImageStore& store, const Options& options);
+  Puller(boost::asio::any_io_executor executor, image::ImageStore& store, const Options& options,
+         const Clock& clock);
 
   // `reference` has a tag or a digest. Errors have Docker's texts. Stops soon after
   // progress.abandon().
@@ -46,6 +47,7 @@ class Puller {
   boost::asio::any_io_executor executor_;
   image::ImageStore& store_;
   const Options& options_;
+  const Clock& clock_;
   Semaphore downloads_;
   Signal layer_ended_;
   std::map<std::string, int> under_way_;  // diff ids

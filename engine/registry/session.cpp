@@ -6,6 +6,7 @@
 #include "base/digest.hpp"
 #include "engine/image/reference.hpp"
 #include "engine/registry/manifest.hpp"
+#include "engine/util/json.hpp"
 
 namespace lab::engine::registry {
 
@@ -26,11 +27,6 @@ bool is_redirect(int status) {
 }
 
 bool is_success(int status) { return status >= 200 && status < 300; }
-
-std::string member(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-}
 
 // The part of a transport error that Docker's client would print for the same failure.
 std::string transport_reason(const Error& error, const Url& url) {
@@ -91,8 +87,8 @@ Error error_of_body(int status, std::string_view body) {
   if (errors != nullptr && errors->is_array() && !errors->get_array().empty() &&
       errors->get_array().front().is_object()) {
     const json::object& first = errors->get_array().front().get_object();
-    const std::string words = words_of_code(member(first, "code"));
-    const std::string message = member(first, "message");
+    const std::string words = words_of_code(text_of(first, "code"));
+    const std::string message = text_of(first, "message");
     return Error{code, words + ": " + (message.empty() ? words : message)};
   }
   if (status == 401) return Error{code, "unauthorized: authentication required"};
@@ -232,7 +228,7 @@ asio::awaitable<Result<std::string>> Session::fetch_token(Challenge challenge) {
   const json::value parsed = json::parse(body, failure);
   if (!failure && parsed.is_object()) {
     for (const std::string_view key : {"token", "access_token"}) {
-      std::string token = member(parsed.get_object(), key);
+      std::string token = text_of(parsed.get_object(), key);
       if (!token.empty()) co_return token;
     }
   }

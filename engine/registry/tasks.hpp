@@ -1,12 +1,11 @@
-// Coordination of coroutines on one event loop: a signal to wait for, a counted permit, a group
-// that is waited for as a whole. Nothing here is thread-safe unless it says so.
+// Coordination of coroutines on one event loop, beside engine/util/async.hpp: a counted permit and
+// a group that is waited for as a whole. Nothing here is thread-safe.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -15,29 +14,9 @@
 #include <memory>
 #include <utility>
 
+#include "engine/util/async.hpp"
+
 namespace lab::engine::registry {
-
-// Wakes whoever waits at the moment. The waiter checks its condition before and after.
-class Signal {
- public:
-  explicit Signal(boost::asio::any_io_executor executor) : timer_(std::move(executor)) {
-    timer_.expires_at(boost::asio::steady_timer::time_point::max());
-  }
-  void notify_all() { timer_.cancel(); }
-  [[nodiscard]] boost::asio::awaitable<void> wait() {
-    co_await timer_.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
-  }
-  // Wakes after `limit` too. For a signal with one waiter: others are woken without reason.
-  [[nodiscard]] boost::asio::awaitable<void> wait_for(std::chrono::milliseconds limit) {
-    timer_.expires_after(limit);
-    co_await timer_.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
-    timer_.expires_at(boost::asio::steady_timer::time_point::max());
-  }
-  [[nodiscard]] boost::asio::any_io_executor executor() { return timer_.get_executor(); }
-
- private:
-  boost::asio::steady_timer timer_;
-};
 
 [[nodiscard]] inline boost::asio::awaitable<void> pause(std::chrono::milliseconds time) {
   boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor, time);
@@ -87,7 +66,7 @@ class TaskGroup {
 
   void spawn(boost::asio::awaitable<void> task) {
     ++state_->running;
-    boost::asio::co_spawn(state_->ended.executor(), std::move(task),
+    boost::asio::co_spawn(state_->executor, std::move(task),
                           [state = state_](std::exception_ptr exception) {
                             if (exception && !state->exception) state->exception = exception;
                             --state->running;
@@ -101,7 +80,9 @@ class TaskGroup {
 
  private:
   struct State {
-    explicit State(boost::asio::any_io_executor executor) : ended(std::move(executor)) {}
+    explicit State(boost::asio::any_io_executor event_loop)
+        : executor(event_loop), ended(std::move(event_loop)) {}
+    boost::asio::any_io_executor executor;
     Signal ended;
     int running = 0;
     std::exception_ptr exception;
