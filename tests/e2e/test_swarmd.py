@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import stat
 import subprocess
 import threading
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from swarm_nodes import Cluster, SwarmError, wait_until
+from swarm_nodes import ROOT, Cluster, SwarmError, wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
@@ -330,6 +331,44 @@ def test_a_node_killed_while_it_begins_joins_or_leaves_a_swarm_is_in_it_or_out_o
             assert answer is None
             assert two.post("/swarm/leave")[0] == 200
         two.kill()
+
+
+def certificate_of(node):
+    command = ["openssl", "x509", "-in", str(node.folder / "state" / "identity.pem"), "-noout", "-serial", "-subject"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def make_certificate_look_old(node, seconds):
+    """Moves the time at which the stopped node's certificate was issued into the past."""
+    path = node.folder / "state" / "state"
+    message = ["--proto_path", str(ROOT), "lab.swarm.proto.LocalState", "swarm/proto/wire.proto"]
+
+    def protoc(verb, data):
+        return subprocess.run(["protoc", message[0], message[1], f"--{verb}={message[2]}", message[3]], input=data,
+                              capture_output=True, check=True).stdout
+    text = protoc("decode", path.read_bytes()).decode()
+    text = re.sub(r"(certificate_issued_at_ns: )(\d+)", lambda m: f"{m[1]}{int(m[2]) - seconds * 10**9}", text)
+    path.write_bytes(protoc("encode", text.encode()))
+
+
+@nodes(3)
+def test_certificates_are_renewed_before_they_end(cluster):
+    ids = cluster.form(managers=2)
+    one = cluster.nodes[0]
+    for node, node_id, role in zip(cluster.nodes[1:], ids[1:], ("swarm-manager", "swarm-worker")):
+        before = certificate_of(node)
+        node.end()
+        node.start()
+        time.sleep(1)
+        assert certificate_of(node) == before, "renewed before its time"
+        node.end()
+        make_certificate_look_old(node, 1000 * 24 * 3600)
+        node.start()
+        wait_until(lambda: certificate_of(node) != before, 15, f"{node.name} has a new certificate")
+        assert f"CN = {node_id}" in certificate_of(node) and role in certificate_of(node)
+        wait_until(lambda: state_of(one, node_id) == "ready", 10, f"{node.name} is ready under it")
+    wait_until(lambda: cluster.nodes[1].info()["ControlAvailable"], 10, "node2 is still a manager")
+    cluster.nodes[1].label(ids[2], "written", "after")
 
 
 @nodes(3)
