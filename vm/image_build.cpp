@@ -17,16 +17,20 @@ namespace {
 constexpr int build_wait_ms = 30 * 60 * 1000;
 constexpr std::chrono::minutes build_time_max{25};
 
-// Opens what the image's scripts write to, then becomes the builder; $1 is the build's folder. The
+// Opens what the image's scripts write to, then runs the builder; $1 is the build's folder. The
 // files are opened here, by the user, because in mmdebstrap's namespace the user's own folders
-// cannot be entered. The builder ends when we end.
+// cannot be entered. The builder and all below it end when we end (setpriv sends the signal):
+// mmdebstrap alone would wait for its children before it cleans up. It may inherit few descriptors,
+// as its hooks are for a shell that knows only ten.
 constexpr const char* build_script = R"(
 set -eu
 folder=$1 log=$2
 shift 2
-exec 3<>"$folder/disk.raw" 4>"$folder/boot.tar" 2>"$log"
+exec 3<>"$folder/disk.raw" 4>"$folder/boot.tar" 5<&0 2>"$log"
 chmod 666 "$folder/disk.raw" "$folder/boot.tar"
-exec setpriv --pdeathsig TERM "$@"
+trap 'trap "" TERM; kill -TERM 0; wait; exit 1' TERM
+"$@" <&5 5<&- &
+wait $!
 )";
 
 // Removes an unfinished build's folder.
@@ -50,7 +54,10 @@ std::filesystem::path images_folder(const std::filesystem::path& cache_root) {
 }
 
 std::vector<std::string> builder_words(const Recipe& recipe, const AptSources& sources) {
-  std::vector<std::string> words = {"mmdebstrap", "--variant=minbase", "--format=null"};
+  std::vector<std::string> words;
+  // Root's builder mounts things too; in a namespace of its own they cannot outlive it.
+  if (geteuid() == 0) words = {"unshare", "--mount"};
+  words.insert(words.end(), {"mmdebstrap", "--variant=minbase", "--format=null"});
   words.push_back(geteuid() == 0 ? "--mode=root" : "--mode=unshare");
   words.push_back("--skip=cleanup/apt,cleanup/reproducible,cleanup/tmp");  // all is thrown away
   words.push_back(fmt::format("--include={}", fmt::join(recipe.packages, ",")));
@@ -79,7 +86,8 @@ Result<void> run_builder(const Recipe& recipe, const std::filesystem::path& fold
                          const std::filesystem::path& log) {
   LAB_TRY(const AptSources sources, apt_sources_for_suite(recipe.suite));
   Command command;
-  command.argv = {"sh", "-c", build_script, "sh", folder.string(), log.string()};
+  command.argv = {"setpriv",    "--pdeathsig", "TERM",          "sh",        "-c",
+                  build_script, "sh",          folder.string(), log.string()};
   const std::vector<std::string> words = builder_words(recipe, sources);
   command.argv.insert(command.argv.end(), words.begin(), words.end());
   command.input = sources.deb822;
@@ -171,7 +179,7 @@ std::string last_build_step(const std::filesystem::path& log) {
     // "I: installing essential packages..."; other programs' lines begin otherwise.
     if (line.size() < 4 || !line.starts_with("I: ") || std::islower(line[3]) == 0) continue;
     if (line.find("hook") != std::string::npos || line.find("tempdir") != std::string::npos ||
-        line.find("success") != std::string::npos)
+        line.find("success") != std::string::npos || line.find("skipping") != std::string::npos)
       continue;
     step = line.substr(3);
     while (step.ends_with('.')) step.pop_back();
