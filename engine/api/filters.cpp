@@ -2,6 +2,11 @@
 
 #include <algorithm>
 #include <boost/json/parse.hpp>
+#include <charconv>
+#include <chrono>
+#include <ctime>
+#include <limits>
+#include <optional>
 
 namespace lab::engine::api {
 
@@ -68,6 +73,56 @@ bool FilterSet::match_labels(std::string_view name,
     if (found == labels.end()) return false;
     return equals == std::string::npos || found->second == wanted.substr(equals + 1);
   });
+}
+
+namespace {
+
+// Go's durations: numbers with h, m or s, in a row.
+std::optional<std::int64_t> duration_seconds(std::string_view text) {
+  std::int64_t total = 0;
+  if (text.empty()) return std::nullopt;
+  while (!text.empty()) {
+    std::int64_t number = 0;
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (failure != std::errc() || number < 0) return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    if (text.empty()) return std::nullopt;
+    const char unit = text.front();
+    text.remove_prefix(1);
+    if (unit != 'h' && unit != 'm' && unit != 's') return std::nullopt;
+    total += number * (unit == 'h' ? 3600 : unit == 'm' ? 60 : 1);
+  }
+  return total;
+}
+
+std::optional<std::int64_t> calendar_seconds(const std::string& text) {
+  std::tm parts{};
+  for (const char* format : {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"}) {
+    const char* rest = ::strptime(text.c_str(), format, &parts);
+    if (rest != nullptr && (*rest == '\0' || *rest == 'Z' || *rest == '.')) {
+      return ::timegm(&parts);
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<std::int64_t> until_of(const FilterSet& filters, const Clock& clock) {
+  const std::vector<std::string>& values = filters.values("until");
+  if (values.empty()) return std::numeric_limits<std::int64_t>::max();
+  if (values.size() > 1) {
+    return Error{Code::invalid_argument, "more than one until filter specified"};
+  }
+  const std::string& text = values.front();
+  const auto now = std::chrono::floor<std::chrono::seconds>(clock.wall_now());
+  if (const auto ago = duration_seconds(text)) return now.time_since_epoch().count() - *ago;
+  if (const auto time = calendar_seconds(text)) return *time;
+  std::int64_t seconds = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (failure == std::errc() && (*end == '\0' || *end == '.')) return seconds;
+  return make_error(Code::invalid_argument, "failed to parse value as time or duration: \"{}\"",
+                    text);
 }
 
 }  // namespace lab::engine::api

@@ -1,12 +1,14 @@
 // The `filters` parameter of list and prune requests.
 #pragma once
 
+#include <cstdint>
 #include <initializer_list>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "base/error.hpp"
 
 namespace lab::engine::api {
@@ -29,5 +31,10 @@ class FilterSet {
  private:
   std::map<std::string, std::vector<std::string>, std::less<>> filters_;
 };
+
+// The filter "until" in seconds since 1970: a Unix time, an RFC 3339 time or date, or a duration
+// before now ("24h", "1h30m"). Without the filter the end of time; Code::invalid_argument when it
+// does not parse or comes twice.
+[[nodiscard]] Result<std::int64_t> until_of(const FilterSet& filters, const Clock& clock);
 
 }  // namespace lab::engine::api

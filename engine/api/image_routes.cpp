@@ -188,6 +188,7 @@ Done ImageRoutes::Impl::remove(Exchange& exchange) {
 }
 
 asio::awaitable<Result<json::array>> ImageRoutes::Impl::remove_unused(bool dangling_only,
+                                                                      std::int64_t until_seconds,
                                                                       FilterSet filters) {
   std::vector<image::RemovedItem> all;
   for (const ImagePtr& image : store.list()) {
@@ -195,6 +196,7 @@ asio::awaitable<Result<json::array>> ImageRoutes::Impl::remove_unused(bool dangl
     const bool named = !image->tags.empty() || !image->digests.empty();
     if (has_children && (dangling_only || !named)) continue;
     if (dangling_only && !image->tags.empty()) continue;
+    if (unix_seconds(image->created) > until_seconds) continue;
     if (!filters.match_labels("label", labels_of(*image))) continue;
     if (filters.has("label!") && filters.match_labels("label!", labels_of(*image))) continue;
     std::vector<std::string> names = image->tags;
@@ -212,7 +214,8 @@ asio::awaitable<Result<json::array>> ImageRoutes::Impl::remove_unused(bool dangl
 
 Done ImageRoutes::Impl::prune(Exchange& exchange) {
   LAB_CO_TRY(FilterSet filters, FilterSet::parse(exchange.request().query.get("filters")));
-  LAB_CO_CHECK(filters.check_names({"dangling", "label", "label!"}));
+  LAB_CO_CHECK(filters.check_names({"dangling", "label", "label!", "until"}));
+  LAB_CO_TRY(const std::int64_t until, until_of(filters, clock));
   LAB_CO_TRY(const bool dangling_only, filters.flag("dangling", true));
   std::map<std::string, std::uint64_t> sizes;  // by chain id
   for (const ImagePtr& image : store.list()) {
@@ -221,7 +224,7 @@ Done ImageRoutes::Impl::prune(Exchange& exchange) {
       sizes[chain[i]] = store.layer_size_bytes(image->diff_ids[i]);
     }
   }
-  LAB_CO_TRY(json::array removed, co_await remove_unused(dangling_only, filters));
+  LAB_CO_TRY(json::array removed, co_await remove_unused(dangling_only, until, filters));
   std::uint64_t reclaimed = 0;
   for (const json::value& line : removed) {
     const json::value* deleted = line.get_object().if_contains("Deleted");

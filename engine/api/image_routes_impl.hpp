@@ -55,6 +55,7 @@ struct ImageRoutes::Impl {
                                                                                  bool force,
                                                                                  bool prune);
   boost::asio::awaitable<Result<boost::json::array>> remove_unused(bool dangling_only,
+                                                                   std::int64_t until_seconds,
                                                                    FilterSet filters);
 };
 

@@ -82,7 +82,7 @@ struct Puller::Layer {
   std::string diff_id;
 };
 
-// One pull from one host.
+// The pull of one image from one host.
 struct Puller::Job {
   const image::Reference& reference;
   Session& session;
@@ -126,21 +126,48 @@ Puller::Puller(asio::any_io_executor executor, image::ImageStore& store, const O
 asio::awaitable<Result<void>> Puller::pull(image::Reference reference, Credentials credentials,
                                            Progress& progress) {
   LAB_CO_TRY(const std::vector<Host> hosts, hosts_for(reference.domain, options_, true));
-  Result<void> outcome = Error{Code::internal, "no registry to ask"};
+  Result<bool> outcome = Error{Code::internal, "no registry to ask"};
   for (const Host& host : hosts) {
     Session session(executor_, host, reference.path, credentials, false, options_);
-    outcome = co_await session.ping();
-    const bool reached = outcome.has_value();
+    const auto ping = co_await session.ping();
+    const bool reached = ping.has_value();
     if (reached) {
-      Job job{reference, session, progress, {}, {}, {}, {}};
-      outcome = co_await pull_from(job);
+      outcome = co_await pull_tags(session, reference, progress);
+    } else {
+      outcome = ping.error();
     }
-    if (outcome.has_value() || progress.abandoned()) co_return outcome;
+    if (outcome.has_value()) {
+      progress.status(fmt::format("Status: {} for {}",
+                                  *outcome ? "Downloaded newer image" : "Image is up to date",
+                                  reference.familiar()));
+      co_return Result<void>{};
+    }
+    if (progress.abandoned()) co_return outcome.error();
     if (!host.mirror && (reached || !host.http_fallback)) break;
     log::info("pull of {} from {} failed, trying the next: {}", reference.familiar(),
               host.url.origin(), outcome.error().message);
   }
   co_return pull_error(outcome.error(), reference);
+}
+
+asio::awaitable<Result<bool>> Puller::pull_tags(Session& session, image::Reference reference,
+                                                Progress& progress) {
+  std::vector<image::Reference> wanted{reference};
+  if (reference.is_name_only()) {
+    LAB_CO_TRY(const std::vector<std::string> tags, co_await session.tags());
+    wanted.clear();
+    for (const std::string& tag : tags) {
+      wanted.push_back(reference);
+      wanted.back().tag = tag;
+    }
+  }
+  bool any_news = false;
+  for (const image::Reference& one : wanted) {
+    Job job{one, session, progress, {}, {}, {}, {}};
+    LAB_CO_TRY(const bool news, co_await pull_image(job));
+    any_news = any_news || news;
+  }
+  co_return any_news;
 }
 
 asio::awaitable<Result<FetchedManifest>> Puller::image_manifest(Job& job) {
@@ -163,7 +190,7 @@ asio::awaitable<Result<FetchedManifest>> Puller::image_manifest(Job& job) {
   co_return top;
 }
 
-asio::awaitable<Result<void>> Puller::pull_from(Job& job) {
+asio::awaitable<Result<bool>> Puller::pull_image(Job& job) {
   LAB_CO_TRY(FetchedManifest top, co_await image_manifest(job));
   const image::ImageStore::Guard guard(store_);
   std::string config_text;
@@ -185,7 +212,7 @@ asio::awaitable<Result<void>> Puller::pull_from(Job& job) {
   co_return co_await finish(job, std::move(top), std::move(config_text));
 }
 
-asio::awaitable<Result<void>> Puller::finish(Job& job, FetchedManifest top,
+asio::awaitable<Result<bool>> Puller::finish(Job& job, FetchedManifest top,
                                              std::string config_text) {
   image::ImageStore::NewImage made;
   made.config_text = std::move(config_text);
@@ -205,11 +232,8 @@ asio::awaitable<Result<void>> Puller::finish(Job& job, FetchedManifest top,
   auto added = co_await run_blocking(std::move(add));
   if (added.has_error()) co_return added.error();
   job.progress.status("Digest: " + top.digest);
-  job.progress.status(fmt::format("Status: {} for {}",
-                                  news ? "Downloaded newer image" : "Image is up to date",
-                                  job.reference.familiar()));
   store_.emit({"pull", job.reference.familiar(), job.reference.familiar_name()});
-  co_return Result<void>{};
+  co_return news;
 }
 
 asio::awaitable<Result<void>> Puller::fetch_layers(Job& job) {

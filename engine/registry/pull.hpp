@@ -27,8 +27,8 @@ class Puller {
   Puller(boost::asio::any_io_executor executor, image::ImageStore& store, const Options& options,
          const Clock& clock);
 
-  // `reference` has a tag or a digest. Errors have Docker's texts. Stops soon after
-  // progress.abandon().
+  // Without tag and digest in `reference`, every tag of the repository. Errors have Docker's texts.
+  // Stops soon after progress.abandon().
   [[nodiscard]] boost::asio::awaitable<Result<void>> pull(image::Reference reference,
                                                           Credentials credentials,
                                                           Progress& progress);
@@ -36,12 +36,16 @@ class Puller {
  private:
   struct Job;
   struct Layer;
-  [[nodiscard]] boost::asio::awaitable<Result<void>> pull_from(Job& job);
+  // True: something new came.
+  [[nodiscard]] boost::asio::awaitable<Result<bool>> pull_tags(Session& session,
+                                                               image::Reference reference,
+                                                               Progress& progress);
+  [[nodiscard]] boost::asio::awaitable<Result<bool>> pull_image(Job& job);
   [[nodiscard]] boost::asio::awaitable<Result<FetchedManifest>> image_manifest(Job& job);
   [[nodiscard]] boost::asio::awaitable<Result<void>> fetch_layers(Job& job);
   [[nodiscard]] boost::asio::awaitable<void> fetch_layer(Job& job, Layer layer);
   [[nodiscard]] boost::asio::awaitable<Result<void>> transfer_layer(Job& job, Layer layer);
-  [[nodiscard]] boost::asio::awaitable<Result<void>> finish(Job& job, FetchedManifest manifest,
+  [[nodiscard]] boost::asio::awaitable<Result<bool>> finish(Job& job, FetchedManifest manifest,
                                                             std::string config_text);
 
   boost::asio::any_io_executor executor_;

@@ -16,6 +16,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr int redirects_max = 10;
+constexpr int tag_pages_max = 1000;
 constexpr std::size_t manifest_bytes_max = std::size_t{4} << 20;
 constexpr std::size_t error_bytes_max = std::size_t{64} << 10;
 constexpr std::chrono::milliseconds upload_timeout = std::chrono::minutes(30);
@@ -280,6 +281,32 @@ asio::awaitable<Result<FetchedManifest>> Session::manifest(std::string reference
                          reference);
   }
   co_return fetched;
+}
+
+asio::awaitable<Result<std::vector<std::string>>> Session::tags() {
+  std::vector<std::string> all;
+  Url page = host_.url;
+  page.target = path("tags/list");
+  for (int pages = 0; pages < tag_pages_max; ++pages) {
+    http::ClientRequest get;
+    get.target = page.target;
+    LAB_CO_TRY(const ResponsePtr response, co_await request(std::move(get)));
+    if (!is_success(response->status())) co_return co_await error_of(*response);
+    // Link: </v2/NAME/tags/list?last=x&n=100>; rel="next"
+    const std::string link(response->headers().get("Link"));
+    LAB_CO_TRY(const std::string body, co_await response->read_all(manifest_bytes_max));
+    boost::system::error_code failure;
+    const json::value parsed = json::parse(body, failure);
+    if (failure || !parsed.is_object()) {
+      co_return Error{Code::unavailable, "the registry's list of tags is not a JSON object"};
+    }
+    for (std::string& tag : texts_of(parsed.get_object(), "tags")) all.push_back(std::move(tag));
+    const std::size_t end = link.find('>');
+    if (!link.starts_with('<') || end == std::string::npos) co_return all;
+    LAB_CO_TRY(page, resolve_location(page, std::string_view(link).substr(1, end - 1)));
+    if (page.origin() != host_.url.origin()) co_return all;
+  }
+  co_return all;
 }
 
 asio::awaitable<Result<Session::ResponsePtr>> Session::blob(std::string digest,

@@ -41,6 +41,8 @@ class Session {
 
   // By tag or digest; a digest is verified.
   [[nodiscard]] boost::asio::awaitable<Result<FetchedManifest>> manifest(std::string reference);
+  // Every tag of the repository.
+  [[nodiscard]] boost::asio::awaitable<Result<std::vector<std::string>>> tags();
   // A blob from byte `offset` on; the answer may start at 0 if the registry knows no ranges: then
   // its status is 200.
   [[nodiscard]] boost::asio::awaitable<Result<std::unique_ptr<http::ClientResponse>>> blob(

@@ -239,6 +239,7 @@ class ScriptedRegistry:
         self.requests = []
         self.cut_after = {}  # digest -> bytes to send before the connection is closed, once each
         self.replace = {}  # digest -> other content
+        self.trickle = set()  # digests that are sent 4 KiB at a time, ten times a second
         self.token = None  # demanded as Bearer
         self.credentials = None  # (user, password) for which the token is given
         self.redirect_to = None  # another ScriptedRegistry that has the blobs
@@ -290,6 +291,10 @@ class ScriptedRegistry:
                              [("WWW-Authenticate", challenge)])
         if path == "/v2/":
             return self.send(handler, 200, b"{}")
+        if path.endswith("/tags/list"):
+            repository = path.removeprefix("/v2/").removesuffix("/tags/list")
+            tags = [name for there, name in self.images if there == repository and ":" not in name]
+            return self.send(handler, 200, json.dumps({"name": repository, "tags": tags}).encode())
         repository, kind, reference = path.removeprefix("/v2/").rsplit("/", 2)
         if kind == "manifests":
             found = self.images.get((repository, reference))
@@ -316,6 +321,12 @@ class ScriptedRegistry:
         status, start = 200, 0
         if handler.headers.get("Range"):
             status, start = 206, int(handler.headers["Range"].removeprefix("bytes=").rstrip("-"))
+        if digest in self.trickle:
+            self.send(handler, status, b"", length=len(data) - start)
+            for at in range(start, len(data), 4096):
+                handler.wfile.write(data[at:at + 4096])
+                time.sleep(0.1)
+            return None
         cut = self.cut_after.pop(digest, None)
         if cut is None:
             return self.send(handler, status, data[start:])

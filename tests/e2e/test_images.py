@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from image_support import (DockerRegistry, ImageServer, Layout, Namespace, ScriptedRegistry, compressible, digest_of,
-                           free_port, layer_tar, zstd)
+                           free_port, layer_tar, wait_until, zstd)
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="layers keep their owners, which needs root")
 
@@ -361,7 +361,8 @@ def test_prune_removes_dangling_images_only(scripted, server):
     server.docker("pull", f"{scripted.name}/moving:1")
     scripted.add("moving", "1", second)
     server.docker("pull", f"{scripted.name}/moving:1")
-    output = server.docker("image", "prune", "-f").stdout
+    assert "deleted" not in server.docker("image", "prune", "-f", "--filter", "until=2023-12-31").stdout
+    output = server.docker("image", "prune", "-f", "--filter", "until=24h").stdout
     assert f"deleted: {first.image_id}" in output
     assert server.docker("images", "-q").stdout.strip() == second.image_id[7:19]
 
@@ -401,6 +402,28 @@ def test_saved_image_is_loaded_elsewhere_and_read_by_skopeo(registry, server, tm
     (tmp_path / "junk.tar").write_bytes(layer_tar({"x": b"1"}))
     failed = server.docker("load", "-q", "-i", tmp_path / "junk.tar", check=False)
     assert "no manifest.json" in failed.stderr and list((server.folder / "data/image/tmp").iterdir()) == []
+
+
+def test_pull_of_all_tags_brings_each(scripted, server):
+    for tag in ("1", "2", "3"):
+        scripted.add("many", tag, three_layers("many " + tag))
+    output = server.docker("pull", "-a", f"{scripted.name}/many").stdout
+    assert output.count("Digest: ") == 3
+    assert f"Status: Downloaded newer image for {scripted.name}/many\n" in output
+    assert len(server.docker("images", "-q", f"{scripted.name}/many").stdout.split()) == 3
+
+
+def test_pull_stops_when_its_client_goes(scripted, server):
+    layout = Layout([layer_tar({"slow": os.urandom(2_000_000)})])
+    scripted.add("slow", "1", layout)
+    scripted.trickle.add(layout.layers[0]["digest"])
+    with pytest.raises(subprocess.TimeoutExpired):
+        server.docker("pull", f"{scripted.name}/slow:1", timeout=1.5)
+    temporary = server.folder / "data/image/tmp"
+    wait_until(lambda: not list(temporary.iterdir()), 5, "end of the pull")
+    assert server.layers() == [] and server.docker("images", "-q").stdout == ""
+    scripted.trickle.clear()
+    server.docker("pull", f"{scripted.name}/slow:1")
 
 
 def test_two_pulls_at_once_fetch_each_layer_once(scripted, server):
