@@ -61,6 +61,7 @@ int run(int argc, char** argv) {
   add_init(app, globals);
   add_doctor(app, globals);
   add_catalogue(app, globals);
+  add_net(app, globals);
   add_version(app, globals);
   add_completion(app, globals);
   try {
