@@ -18,7 +18,7 @@ namespace {
 constexpr const char* already_in_swarm =
     "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join "
     "another one.";
-constexpr auto describe_retry = 5s;
+constexpr auto describe_retry = 1s;
 constexpr auto describe_interval = 60s;
 
 template <typename... Ts>
@@ -174,9 +174,21 @@ void Daemon::handle(Event event) {
   }
   handling_ = false;
   arm_timer();
+  log_changes();
   if (!leader_waiters_.empty() && node_->view().control_available) {
     for (asio::steady_timer* waiting : leader_waiters_) waiting->cancel();
   }
+}
+
+void Daemon::log_changes() {
+  NodeView view = node_->view();
+  if (view.leader != logged_.leader)
+    log::info("{}", view.leader ? "this node leads the swarm" : "this node does not lead any more");
+  if (view.control_available != logged_.control_available && !view.leader && !logged_.leader)
+    log::info("{}", view.control_available ? "the swarm has a leader" : "the swarm has no leader");
+  if (view.state != logged_.state && view.state == LocalNodeState::error)
+    log::warning("the swarm refuses this node: {}", view.error);
+  logged_ = std::move(view);
 }
 
 void Daemon::arm_timer() {

@@ -92,6 +92,7 @@ class Daemon {
   void handle(Event event);
   void perform(Effect effect);
   void arm_timer();
+  void log_changes();
   void fail(const std::string& what, const Error& error);
   [[nodiscard]] Now now() const;
 
@@ -129,6 +130,7 @@ class Daemon {
   std::map<std::uint64_t, std::shared_ptr<Waiter>> waiters_;
   std::uint64_t next_request_ = 1;
   std::list<boost::asio::steady_timer*> leader_waiters_;
+  NodeView logged_;  // what log_changes() compares with
 
   std::uint64_t csr_ticket_ = 0;
   std::string csr_key_pem_;

@@ -53,9 +53,12 @@ struct PeerTransport::Impl : std::enable_shared_from_this<PeerTransport::Impl> {
   std::map<std::uint64_t, ConnectionPtr> connections;
   std::uint64_t next_connection = 1;
   std::map<std::string, TimePoint> failed_dials;  // by address
+  // When something that repeats was last said, by what it is about.
+  mutable std::map<std::string, TimePoint> said;
   bool stopped = false;
 
   void spawn(asio::awaitable<void> work);
+  [[nodiscard]] bool say_now(const std::string& subject) const;
   [[nodiscard]] Result<void> make_contexts(const ca::Identity& with);
   [[nodiscard]] bool admit(const std::string& certificate_pem) const;
   [[nodiscard]] ConnectionPtr find(const Endpoint& to) const;
@@ -86,6 +89,16 @@ void PeerTransport::Impl::spawn(asio::awaitable<void> work) {
   });
 }
 
+// Peers that are away or refused come back twice a second: they are worth a line a minute.
+bool PeerTransport::Impl::say_now(const std::string& subject) const {
+  TimePoint now = clock.now();
+  if (said.size() > 1000) said.clear();
+  auto [place, fresh] = said.try_emplace(subject, now);
+  if (!fresh && now < place->second + std::chrono::minutes(1)) return false;
+  place->second = now;
+  return true;
+}
+
 // ---- Identity
 
 // The peer's chain is verified by TLS; this is the rest: a node of our swarm, and let in.
@@ -96,11 +109,13 @@ bool PeerTransport::Impl::admit(const std::string& certificate_pem) const {
     return false;
   }
   if (peer->cluster_id != own.cluster_id) {
-    log::warning("refusing node {} of another swarm, {}", peer->node_id, peer->cluster_id);
+    if (say_now(peer->node_id))
+      log::warning("refusing node {} of another swarm, {}", peer->node_id, peer->cluster_id);
     return false;
   }
   if (!callbacks.admitted(peer->node_id)) {
-    log::warning("refusing node {}: it was removed from the swarm", peer->node_id);
+    if (say_now(peer->node_id))
+      log::warning("refusing node {}: it was removed from the swarm", peer->node_id);
     return false;
   }
   return true;
@@ -202,7 +217,7 @@ asio::awaitable<void> PeerTransport::Impl::serve(std::shared_ptr<Impl> self, tcp
   Result<StreamPtr> stream =
       co_await tls::accept(std::move(generic), context, self->options.handshake_timeout);
   if (!stream) {
-    log::info("{}", stream.error().message);
+    log::debug("{}", stream.error().message);
     co_return;
   }
   // The identity may have changed during the handshake.
@@ -263,13 +278,16 @@ asio::awaitable<void> PeerTransport::Impl::dial(std::shared_ptr<Impl> self,
   }
   if (!connection->open()) co_return;
   if (!result) {
-    log::info("no connection with {}: {}", connection->peer().address, result.error().message);
+    if (self->say_now(connection->peer().address))
+      log::info("no connection with {}: {}", connection->peer().address, result.error().message);
     self->failed_dials[connection->peer().address] = self->clock.now();
     std::string address = connection->peer().address;
     self->remove(connection);
     if (self->callbacks.failed) self->callbacks.failed(address, result.error());
     co_return;
   }
+  if (self->said.erase(connection->peer().address) > 0)
+    log::info("connected with {} again", connection->peer().address);
   self->spawn(Connection::run_writer(connection));
   co_await read_loop(self, connection);
 }

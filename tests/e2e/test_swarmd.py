@@ -151,7 +151,7 @@ def test_three_managers_survive_the_loss_of_the_leader(cluster):
 def test_no_acknowledged_label_is_lost_when_all_managers_are_killed_again_and_again(cluster):
     ids = cluster.form(managers=3)
     acknowledged = {}
-    for life in range(4):
+    for life in range(3):
         for number in range(10):
             key = f"l{life}-{number}"
             cluster.nodes[number % 3].label(ids[1], key, str(life))
