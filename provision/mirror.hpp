@@ -1,7 +1,7 @@
 // The read half of the OCI distribution protocol over one OCI layout directory: what a container
 // engine needs to use it as the mirror of Docker Hub. "debian" and "library/debian" are the same
-// repository. A name that the layout lacks is answered with 404 in the protocol's own form, on which
-// an engine turns to the next mirror or the real hub.
+// repository. A name that the layout lacks is answered with 404 in the protocol's own form, on
+// which an engine turns to the next mirror or the real hub.
 #pragma once
 
 #include <filesystem>
