@@ -17,10 +17,10 @@ std::string_view to_string(Drop drop) {
 }
 
 void Link::set(const LinkQuality& quality) {
+  // A slow rate's backlog must not hold up frames that are sent after the rate was raised.
+  if (quality.rate_bits != quality_.rate_bits) last_arrival_ = TimePoint{};
   quality_ = quality;
   perfect_ = quality.perfect();
-  // A slow rate's backlog must not hold up frames that are sent after the rate was raised.
-  last_arrival_ = TimePoint{};
 }
 
 TimePoint Link::arrival_of(TimePoint now, std::size_t size_bytes, Random& random) {

@@ -91,6 +91,17 @@ TEST(Link, RaisingTheRateFreesNewFramesFromTheOldBacklog) {
   EXPECT_EQ(link.transmit(start, 1500, random).arrival[0], start + microseconds{1500});
 }
 
+TEST(Link, AnotherChangeKeepsTheOrderBehindTheBacklog) {
+  LinkQuality quality;
+  quality.rate_bits = 8'000'000;
+  Link link(quality);
+  Random random(3);
+  for (int i = 0; i < 10; ++i) (void)link.transmit(start, 1500, random);
+  quality.delay = milliseconds{1};
+  link.set(quality);
+  EXPECT_EQ(link.transmit(start, 1500, random).arrival[0], start + microseconds{1500} * 11);
+}
+
 TEST(Link, FramesBeyondTheLimitAreDroppedUntilSomeDepart) {
   LinkQuality quality;
   quality.delay = milliseconds{10};
