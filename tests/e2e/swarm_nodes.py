@@ -114,6 +114,42 @@ class FakeEngine:
         self.listener.close()
 
 
+class Engine:
+    """engined itself, under the node's host name."""
+
+    def __init__(self, node):
+        self.node = node
+        self.process = None
+        self.start()
+
+    def start(self):
+        node = self.node
+        log = open(node.folder / "engined.log", "ab")
+        command = ["nsenter", f"--net=/run/netns/{node.namespace}", "unshare", "--uts", "sh", "-c",
+                   'hostname "$1" && shift && exec "$@"', "sh", node.name, str(BIN / "engined"), "-H", f"unix://{node.engine_socket}",
+                   "--data-root", str(node.folder / "data"), "--exec-root", str(node.folder / "exec"),
+                   "--pidfile", str(node.folder / "engined.pid"), "--swarm-socket", str(node.socket)]
+        self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        log.close()
+        wait_until(lambda: self.answers(), 20, f"engined of {node.name} answers")
+
+    def answers(self):
+        assert self.process.poll() is None, (self.node.folder / "engined.log").read_text()[-2000:]
+        try:
+            return request(self.node.engine_socket, "GET", "/_ping")[0] == 200
+        except OSError:
+            return False
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(10)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(20)
+
+
 class Node:
     def __init__(self, cluster, index):
         self.cluster, self.index = cluster, index
@@ -127,6 +163,11 @@ class Node:
         self.process = None
         self.flags = []
         self.engine = FakeEngine(self.engine_socket, self.socket, self.name)
+
+    def use_engined(self):
+        self.engine.close()
+        self.engine_socket.unlink()
+        self.engine = Engine(self)
 
     def start(self):
         assert self.process is None, f"{self.name} runs already"

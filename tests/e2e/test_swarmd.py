@@ -92,6 +92,37 @@ def test_the_stock_client_forms_a_swarm_and_manages_its_nodes(cluster):
 
 
 @nodes(2)
+def test_engined_hands_on_what_is_swarmds_and_either_restarts_alone(cluster):
+    one, two = cluster.nodes
+    for node in cluster.nodes:
+        node.use_engined()
+    assert "Swarm: inactive" in one.docker("info"), "before swarmd is there"
+    for node in cluster.nodes:
+        node.start()
+    one.docker("swarm", "init", "--advertise-addr", one.address)
+    token = one.docker("swarm", "join-token", "-q", "worker").strip()
+    two.docker("swarm", "join", "--token", token, f"{one.address}:2377")
+    one.docker("node", "update", "--label-add", "zone=lan", "node2")
+    rows = "{{.Hostname}} {{.Status}} {{.ManagerStatus}}"
+    expected = ["node1 Ready Leader", "node2 Ready "]
+    assert one.docker("node", "ls", "--format", rows).splitlines() == expected
+    assert f"{one.id} *" in one.docker("node", "ls")
+    assert "Is Manager: true" in one.docker("info")
+    assert "Worker nodes can't be used" in two.docker("node", "ls", check=False).stderr
+
+    one.kill()
+    assert one.docker("ps", "-q") == ""
+    assert "does not answer" in one.docker("node", "ls", check=False).stderr
+    one.start()
+    assert one.docker("node", "ls", "--format", rows).splitlines() == expected
+    one.engine.kill()
+    assert one.nodes()[two.id]["Spec"]["Labels"] == {"zone": "lan"}
+    one.engine.start()
+    assert one.docker("node", "ls", "--format", rows).splitlines() == expected
+    assert two.docker("swarm", "leave") == "Node left the swarm.\n"
+
+
+@nodes(2)
 def test_a_wrong_token_or_address_is_refused_in_dockers_words(cluster):
     one, two = cluster.nodes
     one.start()
