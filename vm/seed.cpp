@@ -143,7 +143,7 @@ NoCloud nocloud_documents(const MachineSpec& spec) {
       {"ssh_genkeytypes", boost::json::array{}},
       {"ssh_keys",
        {{"ed25519_private", with_final_newline(identity.ssh_host_key)},
-        {"ed25519_public", identity.ssh_host_key_pub}}},
+        {"ed25519_public", with_final_newline(identity.ssh_host_key_pub)}}},
       {"users", {{{"name", "root"}, {"lock_passwd", true}, {"ssh_authorized_keys", keys}}}},
       {"growpart", {{"mode", "auto"}, {"devices", {"/"}}}},
       {"write_files", files}};

@@ -125,7 +125,7 @@ TEST(NoCloud, DocumentsSayKeysAddressesAndFiles) {
   EXPECT_EQ(user.at_pointer("/hostname"), "vm1");
   EXPECT_EQ(user.at_pointer("/users/0/name"), "root");
   EXPECT_EQ(user.at_pointer("/users/0/ssh_authorized_keys/0"), "ssh-ed25519 AAAAuser");
-  EXPECT_EQ(user.at_pointer("/ssh_keys/ed25519_public"), "ssh-ed25519 AAAAhost");
+  EXPECT_EQ(user.at_pointer("/ssh_keys/ed25519_public"), "ssh-ed25519 AAAAhost\n");
   EXPECT_EQ(user.at_pointer("/write_files/0/path"), "/etc/motd");
   EXPECT_EQ(user.at_pointer("/write_files/0/permissions"), "0640");
   EXPECT_EQ(user.at_pointer("/write_files/0/content"), boost::json::string(base64_encode("hi")));
