@@ -321,7 +321,8 @@ Result<void> Up::look_and_deploy(MachineRun& run) {
   LAB_TRY(run.facts, run.node->look(run.plan, run.questions));
   LAB_TRY(bool deployed, run.node->deploy(run.plan, run.facts, progress_));
   run.changed = run.changed || deployed;
-  return {};
+  if (!in_swarm(run)) return {};
+  return run.node->wait_while_pending(run.facts, settle_time);
 }
 
 Task Up::machine_steps(MachineRun& run) {
@@ -375,11 +376,8 @@ Result<void> Up::begin_swarm_on(MachineRun& run, bool initialise) {
   const std::vector<ApiReply>& more = run.facts.more;
   if (more.size() >= 2) join_ = parse_join_info(more[more.size() - 2], run.config->address);
   if (!join_) {
-    LAB_TRY(ApiReply swarm, call_api_checked(run.node->session(), ApiRequest{.target = "/swarm"}));
-    join_ = parse_join_info(swarm, run.config->address);
+    LAB_TRY(join_, fetch_join_info(*run.node, *run.config, clock_, settle_time));
   }
-  if (!join_)
-    return make_error(Code::unavailable, "{}: no join tokens from the manager", run.config->name);
   return {};
 }
 
@@ -414,7 +412,7 @@ Task Up::join_the_swarm(MachineRun& run) {
   }
   const std::string& state = run.facts.swarm.state;
   // A member of a swarm that is no more must leave it first.
-  bool leave = initialised_ ? state != "inactive" : state == "error";
+  bool leave = initialised_ ? state != "inactive" : state == "error" || state == "pending";
   if (state == "active" && !leave) co_return Result<void>{};
   progress_.step(run.config->name, "joining the swarm");
   std::function<Result<void>()> join = [this, &run, leave] {

@@ -264,6 +264,16 @@ Result<bool> Node::deploy(const NodePlan& plan, NodeFacts& facts, Progress& prog
   return !missing.empty() || !answer;
 }
 
+Result<void> Node::wait_while_pending(NodeFacts& facts, seconds timeout) {
+  TimePoint deadline = clock_->now() + timeout;
+  while (facts.swarm.state == "pending" && clock_->now() < deadline) {
+    pause(milliseconds(200));
+    LAB_TRY(std::vector<ApiReply> replies, call_api(session_, {ApiRequest{.target = "/info"}}));
+    facts.swarm = parse_swarm_facts(replies.front());
+  }
+  return {};
+}
+
 Result<bool> Node::provision(const NodePlan& plan, NodeFacts& facts, Progress& progress) {
   bool any = false;
   std::vector<NodeFile> missing = files_to_send(plan.labfile_files, {&facts.manifest}, facts.found);

@@ -81,11 +81,6 @@ std::optional<json::object> corrected_spec(const json::value& node, const Machin
   return spec;
 }
 
-Result<json::value> get_nodes(Node& manager) {
-  LAB_TRY(ApiReply reply, call_api_checked(manager.session(), ApiRequest{.target = "/nodes"}));
-  return reply.json();
-}
-
 json::object registry_body(const Labfile& labfile, const RegistryConfig& registry) {
   json::array environment{fmt::format("REGISTRY_HTTP_ADDR=0.0.0.0:{}", registry.port)};
   json::object host{{"RestartPolicy", json::object{{"Name", "always"}}}};
@@ -128,6 +123,18 @@ std::optional<JoinInfo> parse_join_info(const ApiReply& swarm, const std::string
                 text_at(body, {"JoinTokens", "Manager"})};
   if (info.worker_token.empty() || info.manager_token.empty()) return std::nullopt;
   return info;
+}
+
+Result<JoinInfo> fetch_join_info(Node& manager, const MachineConfig& machine, const Clock& clock,
+                                 seconds timeout) {
+  TimePoint deadline = clock.now() + timeout;
+  ApiRequest request{.target = "/swarm"};
+  for (;;) {
+    LAB_TRY(std::vector<ApiReply> replies, call_api(manager.session(), {request}));
+    if (auto join = parse_join_info(replies.front(), machine.address)) return *join;
+    if (clock.now() >= deadline) return api_error(machine.name, request, replies.front());
+    poll(nullptr, 0, 250);
+  }
 }
 
 Result<JoinInfo> initialise_swarm(Node& node, const MachineConfig& machine, NodeFacts& facts) {
@@ -214,15 +221,20 @@ std::string not_ready(const json::value& nodes, const std::vector<Member>& membe
 Result<bool> settle_swarm(Node& manager, json::value nodes, const std::vector<Member>& members,
                           const Clock& clock, seconds timeout) {
   TimePoint deadline = clock.now() + timeout;
+  ApiRequest list{.target = "/nodes"};
   bool changed = false;
   for (;;) {
+    std::string last_error;
     if (!nodes.is_array()) {
-      LAB_TRY(nodes, get_nodes(manager));
+      LAB_TRY(std::vector<ApiReply> replies, call_api(manager.session(), {list}));
+      // 503 while there is no leader.
+      if (!replies[0].ok())
+        last_error = api_error(manager.session().target().name, list, replies[0]).message;
+      nodes = replies[0].json();
     }
     std::vector<ApiRequest> corrections = node_corrections(nodes, members);
     std::string missing = not_ready(nodes, members);
     if (corrections.empty() && missing.empty()) return changed;
-    std::string last_error;
     if (!corrections.empty()) {
       LAB_TRY(std::vector<ApiReply> replies, call_api(manager.session(), corrections));
       for (std::size_t i = 0; i < replies.size(); ++i) {

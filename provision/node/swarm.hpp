@@ -23,6 +23,10 @@ struct JoinInfo {
 [[nodiscard]] std::optional<JoinInfo> parse_join_info(const ApiReply& swarm,
                                                       const std::string& address);
 
+// Asks a manager, again while it has no leader.
+[[nodiscard]] Result<JoinInfo> fetch_join_info(Node& manager, const MachineConfig& machine,
+                                               const Clock& clock, std::chrono::seconds timeout);
+
 // A new swarm with this machine as its first manager. Updates facts.swarm.
 [[nodiscard]] Result<JoinInfo> initialise_swarm(Node& node, const MachineConfig& machine,
                                                 NodeFacts& facts);
