@@ -67,12 +67,17 @@ function(lab_library name)
   endif()
 endfunction()
 
-# lab_program(NAME SOURCES file... DEPS target... [STATIC_DAEMON])
+# lab_program(NAME SOURCES file... DEPS target... [STATIC_DAEMON] [PCH header...])
+# PCH: precompiled for this program besides the headers that are so for all.
 function(lab_program name)
-  cmake_parse_arguments(ARG "STATIC_DAEMON" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "STATIC_DAEMON" "" "SOURCES;DEPS;PCH" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
-  target_precompile_headers(${name} REUSE_FROM lab_base)
+  if(ARG_PCH)
+    target_precompile_headers(${name} PRIVATE "${CMAKE_SOURCE_DIR}/base/pch.hpp" ${ARG_PCH})
+  else()
+    target_precompile_headers(${name} REUSE_FROM lab_base)
+  endif()
   if(ARG_STATIC_DAEMON AND LAB_STATIC_DAEMONS)
     # The linker warns of getaddrinfo, which may load NSS modules. Never -Wl,--no-warnings against that: it hides
     # undefined symbols as well, and the program then calls address 0.
