@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "swarm/raft/message.hpp"
+
 namespace lab::swarm::raft {
 
 namespace {
@@ -26,7 +28,7 @@ std::vector<Server> decode(const std::string& bytes) {
     Server server{.id = get_u64(bytes, at), .address = {}};
     const std::size_t end = bytes.find('\0', at + 8);
     if (end == std::string::npos || end + 1 >= bytes.size()) return {};
-    server.address = bytes.substr(at + 8, end - at - 8);
+    server.address = plain_address(bytes.substr(at + 8, end - at - 8));
     server.role = static_cast<ServerRole>(bytes[end + 1]);
     servers.push_back(std::move(server));
     at = end + 2;

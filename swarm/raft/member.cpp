@@ -209,7 +209,7 @@ int Member::Impl::send(raft_io_send* request, const raft_message* message,
         std::min<std::uint64_t>(made.last_log_index(), matching.bound(made.term())));
   made.set_from(options.id);
   made.set_from_address(options.address);
-  transport.send(message->server_address, std::move(made));
+  transport.send(plain_address(message->server_address), std::move(made));
   deferred.push_back([request, callback](int status) {
     if (callback != nullptr) callback(request, status);
   });
@@ -409,8 +409,8 @@ Result<void> Member::start(TimePoint now) {
   impl.now = now;
   impl.wire_io();
   impl.wire_fsm();
-  int status =
-      raft_init(&impl.raft, &impl.io, &impl.fsm, impl.options.id, impl.options.address.c_str());
+  int status = raft_init(&impl.raft, &impl.io, &impl.fsm, impl.options.id,
+                         member_address(impl.options.id, impl.options.address).c_str());
   if (status != 0) return raft_error(status, impl.io.errmsg);
   impl.initialised = true;
   raft_set_election_timeout(&impl.raft,
@@ -505,7 +505,7 @@ void Member::barrier(TimePoint now, Done done) {
 void Member::add(TimePoint now, std::uint64_t id, const std::string& address, Done done) {
   impl_->enter(now, [&] {
     begin<raft_change>(*impl_, std::move(done), [&](raft_change* request) {
-      return raft_add(&impl_->raft, request, id, address.c_str(),
+      return raft_add(&impl_->raft, request, id, member_address(id, address).c_str(),
                       [](raft_change* ended, int result) { end(ended, result); });
     });
   });
@@ -557,7 +557,7 @@ Leader Member::leader() const {
   const char* address = nullptr;
   raft_leader(&impl_->raft, &id, &address);
   leader.id = id;
-  if (address != nullptr) leader.address = address;
+  if (address != nullptr) leader.address = plain_address(address);
   return leader;
 }
 

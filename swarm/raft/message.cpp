@@ -15,6 +15,14 @@ void* allocate(std::size_t size) {
 
 }  // namespace
 
+std::string member_address(std::uint64_t id, const std::string& address) {
+  return fmt::format("{}#{:x}", address, id);
+}
+
+std::string plain_address(const std::string& member_address) {
+  return member_address.substr(0, member_address.find('#'));
+}
+
 void* raft_copy(const void* bytes, std::size_t size) {
   auto* copy = static_cast<char*>(allocate(size + 1));
   if (size > 0) std::memcpy(copy, bytes, size);
@@ -45,8 +53,9 @@ std::vector<Server> from_raft(const raft_configuration& configuration) {
   std::vector<Server> servers;
   for (unsigned i = 0; i < configuration.n; ++i) {
     const raft_server& server = configuration.servers[i];
-    servers.push_back(Server{
-        .id = server.id, .address = server.address, .role = static_cast<ServerRole>(server.role)});
+    servers.push_back(Server{.id = server.id,
+                             .address = plain_address(server.address),
+                             .role = static_cast<ServerRole>(server.role)});
   }
   return servers;
 }
@@ -55,7 +64,8 @@ Result<raft_configuration> to_raft(const std::vector<Server>& servers) {
   raft_configuration configuration;
   raft_configuration_init(&configuration);
   for (const Server& server : servers) {
-    const int status = raft_configuration_add(&configuration, server.id, server.address.c_str(),
+    const int status = raft_configuration_add(&configuration, server.id,
+                                              member_address(server.id, server.address).c_str(),
                                               static_cast<int>(server.role));
     if (status != 0) {
       raft_configuration_close(&configuration);

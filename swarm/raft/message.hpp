@@ -9,6 +9,12 @@
 
 namespace lab::swarm::raft {
 
+// libraft wants addresses to be unique. A machine that lost its disk comes back as another member
+// at the same address, so to libraft a member's address is "192.168.50.4:2377#ID"; to everybody
+// else what stands before the "#".
+[[nodiscard]] std::string member_address(std::uint64_t id, const std::string& address);
+[[nodiscard]] std::string plain_address(const std::string& member_address);
+
 // A copy in libraft's memory, with a terminating zero byte behind `bytes`.
 [[nodiscard]] void* raft_copy(const void* bytes, std::size_t size);
 

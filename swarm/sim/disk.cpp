@@ -24,7 +24,7 @@ void Disk::crash() {
   }
   counters_.lost += pending_.size();
   pending_.clear();
-  last_ready_ = {};
+  last_ready_ = last_lie_ = {};
   newest_snapshot_.reset();
 }
 
@@ -46,7 +46,7 @@ Result<void> Disk::erase() {
   durable_ = {};
   newest_snapshot_.reset();
   pending_.clear();
-  last_ready_ = {};
+  last_ready_ = last_lie_ = {};
   return {};
 }
 
@@ -95,7 +95,8 @@ void Disk::submit(Operation operation) {
   if (options_.lies && ticket != 0) {
     std::optional<raft::Snapshot> snapshot;
     if (operation.kind == Kind::snapshot) snapshot = operation.snapshot;
-    queue_.schedule_after(latency, [this, ticket, snapshot, incarnation = incarnation_] {
+    last_lie_ = std::max(last_lie_, queue_.now()) + latency;
+    queue_.schedule_at(last_lie_, [this, ticket, snapshot, incarnation = incarnation_] {
       if (incarnation != incarnation_) return;
       if (snapshot) newest_snapshot_ = snapshot;
       complete_(ticket);

@@ -74,7 +74,7 @@ class Disk final : public raft::LogStore {
   raft::Loaded durable_;
   std::optional<raft::Snapshot> newest_snapshot_;  // completed, perhaps by a lie
   std::deque<Operation> pending_;
-  TimePoint last_ready_{};
+  TimePoint last_ready_{}, last_lie_{};
   std::uint64_t incarnation_ = 0;  // events of an earlier one do nothing
 };
 

@@ -141,6 +141,16 @@ void World::restart(std::size_t index) {
   boot(*nodes_[index]);
 }
 
+void World::replace(std::size_t index) {
+  crash(index);
+  Machine& machine = *nodes_[index];
+  // A new disk fails no erase.
+  (void)machine.disk->erase();
+  machine.state.reset();
+  machine.certificate = {};
+  restart(index);
+}
+
 // ---- Steps
 
 void World::arm(Machine& machine) {

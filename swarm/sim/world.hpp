@@ -61,6 +61,8 @@ class World {
   // Crashes soon after the node has submitted its next write to the log.
   void crash_during_write(std::size_t index);
   void restart(std::size_t index);
+  // The machine is gone and another one, with an empty disk, stands at its address.
+  void replace(std::size_t index);
 
   // Requests to the node's own API; false when it is down. An answer may never come (crash).
   bool init(std::size_t index, OnAnswer on_answer);

@@ -299,6 +299,28 @@ TEST_F(Swarm, ComesBackFromARestartOfItsOnlyManager) {
   EXPECT_EQ(sim::Checker::not_converged(world_), "");
 }
 
+TEST_F(Swarm, TakesAManagerThatLostItsDiskBackAtTheSameAddress) {
+  form(3, 0);
+  const std::string lost = id(2);
+  world_.replace(2);
+  run(seconds(3));
+  ASSERT_TRUE(join(2, sim::World::manager_token));
+  run(seconds(5));
+  EXPECT_EQ(voters(), 4U);  // the one that is lost still counts
+  proto::ControlRequest body;
+  const store::NodePtr node = world_.node(leader())->store()->node(lost);
+  body.mutable_update_node()->set_node_id(lost);
+  body.mutable_update_node()->set_version(node->meta().version());
+  *body.mutable_update_node()->mutable_spec() = node->spec();
+  body.mutable_update_node()->mutable_spec()->set_role(proto::ROLE_WORKER);
+  ASSERT_TRUE(control(leader(), body));
+  run(seconds(20));
+  ASSERT_TRUE(control(leader(), removal(lost, false)));
+  run(seconds(1));
+  EXPECT_EQ(voters(), 3U);
+  EXPECT_EQ(sim::Checker::not_converged(world_), "");
+}
+
 TEST_F(Swarm, TellsWhichManagersAreReachable) {
   form(3, 0);
   const std::size_t first = leader();
