@@ -148,9 +148,9 @@ Done ImageRoutes::Impl::push(Exchange& exchange) {
     }
     credentials = std::move(*parsed);
   }
-  LAB_CO_TRY(Reference reference,
-             reference_of(exchange.parameter("name"), exchange.request().query.get("tag")));
-  Work work = [this, reference, credentials](registry::Progress& progress) {
+  auto reference = reference_of(exchange.parameter("name"), exchange.request().query.get("tag"));
+  if (reference.has_error()) co_return plain_error(reference.error());
+  Work work = [this, reference = *reference, credentials](registry::Progress& progress) {
     return pusher.push(reference, credentials, progress);
   };
   co_return co_await stream(exchange, std::move(work));

@@ -177,10 +177,18 @@ Result<void> ImageStore::Impl::remove_leftovers() {
   return {};
 }
 
-Result<void> ImageStore::Impl::sync_files() const {
+Result<void> ImageStore::Impl::sync_files() {
+  const std::scoped_lock sync_lock(sync_mutex);
+  {
+    const std::scoped_lock lock(mutex);
+    if (!std::exchange(files_unsynced, false)) return {};
+  }
   const Fd fd(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::syncfs(fd.get()) != 0) return errno_error(errno, "syncing " + root.string());
-  return {};
+  if (fd && ::syncfs(fd.get()) == 0) return {};
+  const int number = errno;
+  const std::scoped_lock lock(mutex);
+  files_unsynced = true;
+  return errno_error(number, "syncing " + root.string());
 }
 
 Result<std::vector<fs::path>> ImageStore::Impl::folders_of(

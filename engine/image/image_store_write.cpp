@@ -50,6 +50,7 @@ Result<void> ImageStore::Impl::record_layer(const NewLayer& layer, bool known) {
   }
   LAB_CHECK(transaction.commit());
   layers[layer.diff_id] = std::move(record);
+  files_unsynced = true;
   return {};
 }
 
@@ -81,8 +82,28 @@ Result<void> ImageStore::Impl::put_manifest(const std::string& image_id, const s
       "sha256:" + sha256_hex(text), image_id, media_type, text);
 }
 
+Result<bool> ImageStore::Impl::has_all_of(const std::string& image_id,
+                                          const NewImage& image) const {
+  if (!images.contains(image_id)) return false;
+  for (const Reference& name : image.references) {
+    const auto found = names.find(name.canonical());
+    if (found == names.end() || found->second.image_id != image_id) return false;
+  }
+  if (image.manifest.empty()) return true;
+  Statement row =
+      database->prepare("SELECT count(*) FROM manifests WHERE digest = ? AND image_id = ?");
+  row.bind("sha256:" + sha256_hex(image.manifest)).bind(image_id);
+  LAB_CHECK(row.step());
+  return row.integer(0) > 0;
+}
+
 Result<ImagePtr> ImageStore::add_image(const NewImage& image) {
   LAB_TRY(const ImagePtr made, make_image(image.config_text));
+  {
+    const std::scoped_lock lock(impl_->mutex);
+    LAB_TRY(const bool nothing_new, impl_->has_all_of(made->id, image));
+    if (nothing_new) return impl_->images.at(made->id);
+  }
   // The files first: a committed image must not lack a byte after a power failure.
   LAB_CHECK(impl_->sync_files());
   const std::scoped_lock lock(impl_->mutex);

@@ -32,6 +32,9 @@ struct ImageStore::Impl {
   const ImageUsers* users = nullptr;
   std::function<void(ImageEvent)> sink;
 
+  // Held while files are brought to the disk, so that whoever finds nothing to sync knows that it
+  // is done. Taken before `mutex`.
+  std::mutex sync_mutex;
   mutable std::mutex mutex;  // guards all below
   std::unique_ptr<Database> database;
   std::map<std::string, ImagePtr> images;
@@ -39,6 +42,7 @@ struct ImageStore::Impl {
   std::map<std::string, LayerRecord, std::less<>> layers;
   std::map<std::string, std::vector<std::string>> holds;
   int guards = 0;
+  bool files_unsynced = false;  // layers were added since the last sync_files()
 
   [[nodiscard]] std::filesystem::path layer_path(std::int64_t number) const {
     return root / "layers" / std::to_string(number);
@@ -49,7 +53,8 @@ struct ImageStore::Impl {
   [[nodiscard]] Result<void> open_database();
   [[nodiscard]] Result<void> load();
   [[nodiscard]] Result<void> remove_leftovers();
-  [[nodiscard]] Result<void> sync_files() const;
+  // Layers added so far are on the disk when it returns.
+  [[nodiscard]] Result<void> sync_files();
 
   [[nodiscard]] Result<std::vector<std::filesystem::path>> folders_of(
       const std::vector<std::string>& diff_ids) const;
@@ -60,6 +65,8 @@ struct ImageStore::Impl {
   [[nodiscard]] ImagePtr find(std::string_view name_or_id) const;
   [[nodiscard]] Result<void> put_name(const Reference& reference, const std::string& image_id);
 
+  // Nothing would change if the image were added.
+  [[nodiscard]] Result<bool> has_all_of(const std::string& image_id, const NewImage& image) const;
   [[nodiscard]] Result<void> record_layer(const NewLayer& layer, bool known);
   [[nodiscard]] Result<void> put_manifest(const std::string& image_id, const std::string& text,
                                           const std::string& media_type);

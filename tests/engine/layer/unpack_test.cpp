@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/random.hpp"
 #include "engine/layer/tree.hpp"
 #include "tests/engine/layer/tar_builder.hpp"
 
@@ -176,6 +177,30 @@ TEST_F(Unpack, MakesMissingParents) {
   tar.file("a/b/c/d", "1");
   ASSERT_TRUE(unpack(tar).has_value());
   EXPECT_EQ(status("a/b").st_mode & 07777U, 0755U);
+}
+
+// Random archives of names that lead everywhere: whatever becomes of them, it stays inside.
+TEST_F(Unpack, StaysInsideWhateverTheArchiveSays) {
+  const std::string names[] = {"a", "a/secret", "a/b", "b", "b/secret", "../secret", ".wh.a"};
+  const std::string targets[] = {outside_.string(), outside_.string() + "/secret", "..", "/", "a"};
+  Random random(20260711);
+  for (int round = 0; round < 1500; ++round) {
+    TarBuilder tar;
+    for (std::uint64_t count = 1 + random.below(6); count > 0; --count) {
+      TarBuilder::Entry entry;
+      entry.name = names[random.below(std::size(names))];
+      entry.type = "0125"[random.below(4)];
+      entry.link = targets[random.below(std::size(targets))];
+      if (entry.type == '0') entry.body = "overwritten";
+      tar.add(entry);
+    }
+    static_cast<void>(unpack(tar));
+    ASSERT_EQ(read_file(outside_ / "secret").value(), "untouched") << "round " << round;
+    const fs::directory_iterator around(outside_);
+    ASSERT_EQ(std::distance(begin(around), end(around)), 2) << "round " << round;
+    ASSERT_TRUE(remove_tree(root_).has_value());
+    fs::create_directory(root_);
+  }
 }
 
 TEST_F(Unpack, TakesAnEmptyLayer) {
