@@ -1,6 +1,7 @@
 #include "vm/image_build.hpp"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <unistd.h>
 
 #include <sstream>
@@ -82,8 +83,25 @@ std::string tail_of_log(const std::filesystem::path& log) {
                                      "\n"));
 }
 
+// An ordinary user's builder is root in a user namespace, which needs a range of user ids.
+Result<void> check_subordinate_ids() {
+  if (geteuid() == 0) return {};
+  const passwd* entry = getpwuid(geteuid());
+  const std::string name = entry != nullptr ? entry->pw_name : std::to_string(geteuid());
+  for (const char* file : {"/etc/subuid", "/etc/subgid"}) {
+    const Result<std::string> text = read_file(file);
+    if (text && has_subordinate_ids(*text, name, geteuid())) continue;
+    return make_error(Code::forbidden,
+                      "{0} has no range of ids for user {1}, which building a guest image needs: "
+                      "`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {1}`",
+                      file, name);
+  }
+  return {};
+}
+
 Result<void> run_builder(const Recipe& recipe, const std::filesystem::path& folder,
                          const std::filesystem::path& log) {
+  LAB_CHECK(check_subordinate_ids());
   LAB_TRY(const AptSources sources, apt_sources_for_suite(recipe.suite));
   Command command;
   command.argv = {"setpriv",    "--pdeathsig", "TERM",          "sh",        "-c",
@@ -185,6 +203,15 @@ std::string last_build_step(const std::filesystem::path& log) {
     while (step.ends_with('.')) step.pop_back();
   }
   return step;
+}
+
+bool has_subordinate_ids(const std::string& text, const std::string& user, uid_t id) {
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const std::string name = line.substr(0, line.find(':'));
+    if (name == user || name == std::to_string(id)) return true;
+  }
+  return false;
 }
 
 Result<GuestImage> build_recipe_image(const Recipe& recipe, const std::filesystem::path& cache_root,

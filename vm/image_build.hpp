@@ -2,6 +2,8 @@
 // knows where both lie below the cache.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -25,6 +27,9 @@ namespace lab::vm {
 
 // The last step that the log names ("installing remaining packages inside the chroot"), or empty.
 [[nodiscard]] std::string last_build_step(const std::filesystem::path& log);
+
+// Whether the text of /etc/subuid or /etc/subgid gives the user a range.
+[[nodiscard]] bool has_subordinate_ids(const std::string& text, const std::string& user, uid_t id);
 
 [[nodiscard]] std::optional<GuestImage> cached_cloud_image(const ImageRequest& request,
                                                            const std::filesystem::path& cache_root);

@@ -97,6 +97,14 @@ TEST(RecipeImage, IsCachedOnlyUnderItsOwnHash) {
   EXPECT_FALSE(cached_recipe_image(recipe, cache.path()));
 }
 
+TEST(SubordinateIds, AreFoundByNameOrNumberOfExactlyThisUser) {
+  const std::string text = "anna:100000:65536\n1001:165536:65536\n";
+  EXPECT_TRUE(has_subordinate_ids(text, "anna", 1000));
+  EXPECT_TRUE(has_subordinate_ids(text, "bob", 1001));
+  EXPECT_FALSE(has_subordinate_ids(text, "ann", 100));
+  EXPECT_FALSE(has_subordinate_ids("", "anna", 1000));
+}
+
 TEST(BuildLog, LastStepIsWhatTheBuilderSaysNotWhatPackagesSay) {
   const TemporaryDirectory folder;
   const std::filesystem::path log = folder.path() / "log";
