@@ -81,6 +81,12 @@ void Configurations::mark_uncommitted(struct raft& raft) const {
   raft.configuration_index = std::prev(newest)->first;
 }
 
+void Configurations::clear_stale_mark(struct raft& raft) {
+  const std::uint64_t marked = raft.configuration_uncommitted_index;
+  if (marked != 0 && (marked <= raft.last_applied || term_of(raft.log, marked) == 0))
+    raft.configuration_uncommitted_index = 0;
+}
+
 std::uint64_t first_conflict(const struct raft& raft, const raft_append_entries& append) {
   if (append.term < raft.current_term || raft.snapshot.put.data != nullptr) return 0;
   if (append.prev_log_index > 0 && term_of(raft.log, append.prev_log_index) != append.prev_log_term)

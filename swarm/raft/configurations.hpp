@@ -1,8 +1,10 @@
 // The membership configurations that the log and the snapshot hold, beside libraft's own record of
-// them. libraft 0.15.0 (Debian 12) has three faults around a configuration that is not committed:
+// them. libraft 0.15.0 (Debian 12) has four faults around a configuration that is not committed:
 // - rolling it back dereferences the committed one's entry even when a snapshot has replaced it;
 // - a snapshot taken meanwhile stores it as if it were committed;
-// - after a restart the newest one in the log counts as committed, and is never rolled back.
+// - after a restart the newest one in the log counts as committed, and is never rolled back;
+// - an installed snapshot leaves the mark of one that it replaced, and then no change of membership
+//   is ever possible again.
 // Member corrects them with what is kept here.
 #pragma once
 
@@ -29,6 +31,8 @@ class Configurations {
   // After raft_start(): the newest configuration of the log is uncommitted unless the snapshot
   // covers it, and the one before it is the committed one.
   void mark_uncommitted(struct raft& raft) const;
+  // After each call of libraft: a mark whose entry was applied, or is gone, is taken away.
+  static void clear_stale_mark(struct raft& raft);
 
  private:
   std::map<std::uint64_t, std::vector<Server>> by_index_;

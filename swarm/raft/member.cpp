@@ -87,6 +87,7 @@ struct Member::Impl {
     now = std::max(now, at);
     ++depth;
     call();
+    if (initialised) Configurations::clear_stale_mark(raft);
     if (depth == 1) drain();
     --depth;
   }

@@ -70,6 +70,10 @@ void run(World& world, Checker& checker, Faults& faults, Workload& workload, Rep
                                convergence_max / std::chrono::seconds(1), missing));
   // Once more round for the removed nodes to try to come in.
   if (!checker.violation()) world.queue().run_for(std::chrono::seconds(6));
+  const TimePoint settled = world.queue().now() + std::chrono::seconds(10);
+  while (!checker.violation() && world.queue().now() < settled &&
+         !Checker::not_converged(world).empty())
+    world.queue().run_for(slice);
   if (!checker.violation()) checker.check_end(world);
 }
 

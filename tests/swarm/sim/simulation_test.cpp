@@ -73,6 +73,14 @@ TEST(Simulation, KeepsItsPromisesUnderFaultsAndHealsForTwoHundredSeeds) {
   EXPECT_GT(sum.terms_led, 400U);
 }
 
+// Beyond the two hundred: what they found must not come back.
+TEST(Simulation, KeepsItsPromisesForSeedsThatOnceFailed) {
+  for (const std::uint64_t seed : {323U}) {
+    const Report report = simulate(draw_parameters(seed));
+    EXPECT_EQ(report.violation, "") << describe(report.parameters) << "\n" << report.last_state;
+  }
+}
+
 TEST(Simulation, GivesTheSameTraceForTheSameSeedAndAnotherForAnother) {
   std::set<std::uint64_t> traces;
   for (std::uint64_t seed = 1001; seed < 1006; ++seed) {
