@@ -36,11 +36,13 @@ asio::awaitable<Result<void>> start_attached(Engine& engine, http::Exchange& exc
     std::string text = started.error().message + "\r\n";
     std::string bytes = terminal ? text : container::stream_frame(container::standard_output, text);
     static_cast<void>(co_await client->write(bytes));
-    static_cast<void>(co_await client->shutdown_write());
-    client->close();
+    co_await container::close_client(client);
     co_return Result<void>();
   }
   bool detached = co_await session->run(client, engine.execs().background());
+  // Clients ask for the exit status as soon as the stream has ended.
+  while (!detached && exec->running) co_await exec->changed.wait();
+  co_await container::close_client(client);
   if (detached) engine.containers().emit(*exec->container, "exec_detach", {{"execID", exec->id}});
   co_return Result<void>();
 }
@@ -66,7 +68,8 @@ asio::awaitable<Result<void>> resize(Engine& engine, http::Exchange& exchange) {
   LAB_CO_TRY(std::int64_t height, exchange.request().query.integer("h", 0));
   LAB_CO_TRY(std::int64_t width, exchange.request().query.integer("w", 0));
   LAB_CO_TRY(ExecPtr exec, engine.execs().find(exchange.parameter("id")));
-  LAB_CO_CHECK(engine.execs().resize(*exec, static_cast<int>(height), static_cast<int>(width)));
+  LAB_CO_CHECK(
+      co_await engine.execs().resize(exec, static_cast<int>(height), static_cast<int>(width)));
   co_return co_await respond_status(exchange, 200);
 }
 

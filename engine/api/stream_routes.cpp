@@ -157,8 +157,7 @@ asio::awaitable<Result<void>> attach(Engine& engine, http::Exchange& exchange) {
   engine.containers().emit(*container, "attach");
   if (replay) LAB_CO_CHECK(co_await replay_logs(engine, container, client, options));
   if (!stream) {
-    static_cast<void>(co_await client->shutdown_write());
-    client->close();
+    co_await container::close_client(client);
     co_return Result<void>();
   }
   if (container->state.running) {
@@ -171,6 +170,7 @@ asio::awaitable<Result<void>> attach(Engine& engine, http::Exchange& exchange) {
     }
   }
   bool detached = co_await session->run(client, engine.execs().background());
+  co_await container::close_client(client);
   if (detached) engine.containers().emit(*container, "detach");
   co_return Result<void>();
 }

@@ -156,9 +156,12 @@ asio::awaitable<bool> AttachSession::run(std::shared_ptr<Stream> client, Backgro
   background.spawn("input of an attached client", input(shared_from_this(), client));
   co_await carry_output(client);
   end();
+  co_return detached_;
+}
+
+asio::awaitable<void> close_client(std::shared_ptr<Stream> client) {
   static_cast<void>(co_await client->shutdown_write());
   client->close();
-  co_return detached_;
 }
 
 }  // namespace lab::engine::container

@@ -55,6 +55,7 @@ class AttachSession : public std::enable_shared_from_this<AttachSession> {
   void abandon();
 
   // Carries bytes both ways until the process ends, the client goes or detaches. True: detached.
+  // The client's connection stays open, for what has to happen before its end.
   [[nodiscard]] boost::asio::awaitable<bool> run(std::shared_ptr<Stream> client,
                                                  Background& background);
 
@@ -71,5 +72,8 @@ class AttachSession : public std::enable_shared_from_this<AttachSession> {
   bool abandoned_ = false;
   bool detached_ = false;
 };
+
+// Ends a client's hijacked connection after what was written has been read.
+[[nodiscard]] boost::asio::awaitable<void> close_client(std::shared_ptr<Stream> client);
 
 }  // namespace lab::engine::container

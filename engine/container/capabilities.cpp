@@ -1,5 +1,7 @@
 #include <cctype>
+#include <charconv>
 
+#include "base/file.hpp"
 #include "engine/container/spec.hpp"
 #include "engine/util/json.hpp"
 
@@ -7,6 +9,7 @@ namespace lab::engine::container {
 
 namespace {
 
+// In the kernel's order: the index is the capability's number.
 constexpr std::string_view all_capabilities[] = {"CAP_CHOWN",
                                                  "CAP_DAC_OVERRIDE",
                                                  "CAP_DAC_READ_SEARCH",
@@ -73,6 +76,23 @@ Result<std::vector<std::string>> normalized(const boost::json::object& host_conf
   return names;
 }
 
+// All that the engine itself may hand on: in a container or a user namespace it may lack some.
+std::set<std::string> every_capability() {
+  std::uint64_t own = ~std::uint64_t{0};
+  if (Result<std::string> status = read_file("/proc/self/status", 1 << 16)) {
+    constexpr std::string_view key = "CapBnd:\t";
+    if (std::size_t at = status->find(key); at != std::string::npos) {
+      const char* digits = status->data() + at + key.size();
+      std::from_chars(digits, digits + 16, own, 16);
+    }
+  }
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < std::size(all_capabilities); ++i) {
+    if ((own >> i & 1) != 0) names.emplace(all_capabilities[i]);
+  }
+  return names;
+}
+
 bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -83,12 +103,9 @@ Result<std::set<std::string>> capabilities_of(const boost::json::object& host_co
   LAB_TRY(std::vector<std::string> added, normalized(host_config, "CapAdd"));
   LAB_TRY(std::vector<std::string> dropped, normalized(host_config, "CapDrop"));
   std::set<std::string> capabilities;
-  if (flag_of(host_config, "Privileged")) {
-    capabilities.insert(std::begin(all_capabilities), std::end(all_capabilities));
-    return capabilities;
-  }
+  if (flag_of(host_config, "Privileged")) return every_capability();
   if (contains(added, "ALL")) {
-    capabilities.insert(std::begin(all_capabilities), std::end(all_capabilities));
+    capabilities = every_capability();
   } else if (!contains(dropped, "ALL")) {
     capabilities.insert(std::begin(default_capabilities), std::end(default_capabilities));
   }

@@ -160,11 +160,10 @@ asio::awaitable<Result<CreateResult>> Containers::create(CreateRequest request) 
   if (!done) {
     names_.erase(container->name);
     static_cast<void>(services_.images.release(container->id));
-    std::string id = container->id;
-    co_await run_on_pool([this, id] {
+    co_await run_on_pool([this, &container] {
       std::error_code ignored;
-      static_cast<void>(remove_rootfs(rootfs(id)));
-      std::filesystem::remove_all(folder(id), ignored);
+      static_cast<void>(remove_rootfs(rootfs(container->id)));
+      std::filesystem::remove_all(folder(container->id), ignored);
     });
     co_return std::move(done).error();
   }

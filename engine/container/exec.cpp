@@ -18,6 +18,7 @@ namespace {
 
 // Ended execs that can still be inspected, over all containers.
 constexpr std::size_t ended_max = 500;
+constexpr std::chrono::seconds resize_wait{10};
 
 std::string command_text(const std::vector<std::string>& words) {
   std::string text;
@@ -127,6 +128,7 @@ asio::awaitable<Result<void>> Execs::start(ExecPtr exec, std::shared_ptr<AttachS
   }
   exec->process = *process;
   exec->running = true;
+  exec->changed.notify_all();
   containers_.emit(*exec->container, "exec_start: " + command_text(exec->options.command),
                    {{"execID", exec->id}});
   background_.spawn("watching an exec", watch(exec, prepared->status_pipe.release()));
@@ -162,10 +164,16 @@ asio::awaitable<void> Execs::watch(ExecPtr exec, int status_pipe) {
   exec->changed.notify_all();
 }
 
-Result<void> Execs::resize(const Exec& exec, int height, int width) const {
-  if (!exec.running) return make_error(Code::conflict, "exec {} is not running", exec.id);
-  return resize_terminal(containers_.services().runtime.exec_folder(exec.container->id, exec.id),
-                         height, width);
+asio::awaitable<Result<void>> Execs::resize(ExecPtr exec, int height, int width) {
+  const Clock& clock = containers_.services().clock;
+  TimePoint deadline = clock.now() + resize_wait;
+  while (!exec->running && !exec->exit_code && clock.now() < deadline)
+    co_await exec->changed.wait_until(deadline);
+  if (!exec->running && !exec->exit_code)
+    co_return make_error(Code::internal, "timeout waiting for exec session ready");
+  if (!exec->running) co_return make_error(Code::conflict, "exec {} is not running", exec->id);
+  co_return resize_terminal(
+      containers_.services().runtime.exec_folder(exec->container->id, exec->id), height, width);
 }
 
 json::object Execs::inspect(const Exec& exec) const {

@@ -45,7 +45,8 @@ class Execs {
   [[nodiscard]] boost::asio::awaitable<Result<void>> start(ExecPtr exec,
                                                            std::shared_ptr<AttachSession> session,
                                                            bool terminal);
-  [[nodiscard]] Result<void> resize(const Exec& exec, int height, int width) const;
+  // Clients tell the size while the process is still being started: waits for it.
+  [[nodiscard]] boost::asio::awaitable<Result<void>> resize(ExecPtr exec, int height, int width);
   [[nodiscard]] boost::json::object inspect(const Exec& exec) const;
   [[nodiscard]] Background& background() { return background_; }
 

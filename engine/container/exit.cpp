@@ -42,7 +42,6 @@ int Containers::take_exit_code(const Container& container, bool& oom_killed) con
                  container.id.substr(0, 12), orphan ? "; its processes are killed" : "");
     return orphan ? killed_exit_code : unknown_exit_code;
   }
-  std::filesystem::remove(file, ignored);
   int code = unknown_exit_code;
   std::from_chars(text->data(), text->data() + text->size(), code);
   return code;
@@ -106,6 +105,9 @@ asio::awaitable<void> Containers::finish(ContainerPtr container, int exit_code, 
       !restarts && flag_of(container->host_config, "AutoRemove") && !container->user_restart;
   if (Result<void> saved = save(*container, !removes); !saved)
     log::error("container {}: {}", container->id.substr(0, 12), saved.error().message);
+  // Only now: until the status is in the store, the monitor's file is all there is.
+  std::error_code ignored;
+  std::filesystem::remove(services_.runtime.exit_folder() / container->id, ignored);
   {
     std::scoped_lock lock(image_users_mutex_);
     if (auto use = image_users_.find(container->id); use != image_users_.end())
@@ -128,7 +130,8 @@ asio::awaitable<void> Containers::finish(ContainerPtr container, int exit_code, 
     container->restart_delay = healthy || doubled.count() == 0 ? restart_delay_first : doubled;
     background_.spawn("restarting a container", restart_later(container, container->restart_delay));
   } else if (removes) {
-    Result<void> removed = co_await remove(container, RemoveOptions{true, true});
+    RemoveOptions how{true, true};
+    Result<void> removed = co_await remove(container, how);
     if (!removed && removed.error().code != Code::conflict)
       log::warning("removing container {}: {}", container->id.substr(0, 12),
                    removed.error().message);
@@ -160,6 +163,10 @@ asio::awaitable<void> Containers::restore() {
     State& state = container->state;
     if (state.running && state.monitor.alive()) {
       log::info("container {} runs on", container->id.substr(0, 12));
+      Result<void> begun = co_await run_blocking<Result<void>>(
+          [this, &container] { return services_.runtime.start_if_waiting(container->id); });
+      if (!begun)
+        log::warning("container {}: {}", container->id.substr(0, 12), begun.error().message);
       background_.spawn("watching a container", watch(container));
       continue;
     }
@@ -172,6 +179,11 @@ asio::awaitable<void> Containers::restore() {
     }
     // A removal or a start that was interrupted.
     co_await clean_up(container);
+    if (state.started_at != zero_rfc3339 && flag_of(container->host_config, "AutoRemove")) {
+      RemoveOptions options{true, true};
+      static_cast<void>(co_await remove(container, options));
+      continue;
+    }
     bool was_restarting = std::exchange(state.restarting, false);
     std::string policy = text_of(object_of(container->host_config, "RestartPolicy"), "Name");
     bool has_run = state.started_at != zero_rfc3339;

@@ -163,6 +163,8 @@ std::vector<std::string> Runtime::monitor_arguments(const std::string& container
 
 Result<Runtime::Launched> Runtime::create(const Launch& launch) const {
   std::filesystem::path folder = bundle(launch.id);
+  std::error_code ignored;
+  std::filesystem::remove(exit_folder() / launch.id, ignored);
   Spawn child;
   child.argv = monitor_arguments(launch.id, launch.id, folder,
                                  launch.keep_log ? "k8s-file:" + launch.log_path.string() : "none");
@@ -197,6 +199,11 @@ Result<void> Runtime::run_crun(std::vector<std::string> arguments) const {
 }
 
 Result<void> Runtime::start(const std::string& id) const { return run_crun({"start", id}); }
+Result<void> Runtime::start_if_waiting(const std::string& id) const {
+  std::error_code ignored;
+  if (!std::filesystem::exists(options_.exec_root / "crun" / id / "exec.fifo", ignored)) return {};
+  return start(id);
+}
 Result<void> Runtime::pause(const std::string& id) const { return run_crun({"pause", id}); }
 Result<void> Runtime::resume(const std::string& id) const { return run_crun({"resume", id}); }
 

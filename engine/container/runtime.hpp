@@ -58,6 +58,9 @@ class Runtime {
   // is the runtime's.
   [[nodiscard]] Result<Launched> create(const Launch& launch) const;
   [[nodiscard]] Result<void> start(const std::string& id) const;
+  // start() for a container that was made and not started: what a crash of ours between the two
+  // leaves.
+  [[nodiscard]] Result<void> start_if_waiting(const std::string& id) const;
   [[nodiscard]] Result<void> pause(const std::string& id) const;
   [[nodiscard]] Result<void> resume(const std::string& id) const;
   // Kills what is left of it and takes its state and cgroup away; what is not there is no error.

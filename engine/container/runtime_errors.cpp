@@ -11,7 +11,7 @@ bool contains(const std::string& text, std::string_view part) {
 // What kept `command` from being executed, as runc says it; empty when it is something else.
 std::string exec_failure(const std::string& message, const std::string& command, int& exit_code) {
   if (contains(message, "ermission denied") || contains(message, "is a directory") ||
-      contains(message, "Operation not permitted")) {
+      contains(message, "open executable: Operation not permitted")) {
     exit_code = 126;
     return fmt::format("exec: \"{}\": permission denied", command);
   }

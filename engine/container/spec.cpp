@@ -225,6 +225,24 @@ Result<void> add_device(const json::object& requested, json::array& devices, jso
   return {};
 }
 
+// A privileged container sees the devices of the host, but for terminals, which are its own.
+void add_host_devices(json::array& devices) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev", ignored)) {
+    struct stat info {};
+    std::string path = entry.path().string();
+    if (lstat(path.c_str(), &info) != 0 || path == "/dev/console" || path == "/dev/ptmx") continue;
+    if (!S_ISCHR(info.st_mode) && !S_ISBLK(info.st_mode)) continue;
+    devices.push_back(json::object{{"path", path},
+                                   {"type", S_ISCHR(info.st_mode) ? "c" : "b"},
+                                   {"major", major(info.st_rdev)},
+                                   {"minor", minor(info.st_rdev)},
+                                   {"fileMode", info.st_mode & 07777},
+                                   {"uid", info.st_uid},
+                                   {"gid", info.st_gid}});
+  }
+}
+
 void add_memory(const json::object& config, json::object& resources) {
   json::object memory;
   std::int64_t limit = integer_of(config, "Memory");
@@ -262,6 +280,7 @@ Result<json::object> linux_section(const Container& container, const SpecPaths& 
   json::object resources;
   json::array rules = allowed_devices(privileged);
   json::array devices;
+  if (privileged) add_host_devices(devices);
   for (const json::value& item : array_of(config, "Devices")) {
     if (item.is_object()) LAB_CHECK(add_device(item.get_object(), devices, rules));
   }

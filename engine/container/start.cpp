@@ -170,6 +170,7 @@ Result<Runtime::Launched> Containers::launch(const Container& container) const {
 }
 
 asio::awaitable<void> Containers::fail_start(ContainerPtr container, Error& error) {
+  log::debug("container {}: {}", container->id.substr(0, 12), error.message);
   StartFailure failure = explain_start_failure(error, container->path);
   error = failure.error;
   container->state.running = false;

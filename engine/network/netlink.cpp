@@ -234,6 +234,17 @@ Result<void> Netlink::set_up(int index) {
   return request(message, fmt::format("setting interface {} up", index));
 }
 
+Result<void> Netlink::set_hairpin(int index) {
+  Message message(RTM_SETLINK, 0);
+  ifinfomsg body = link_body(index);
+  body.ifi_family = AF_BRIDGE;
+  message.body(body);
+  std::size_t port = message.begin(IFLA_PROTINFO | NLA_F_NESTED);
+  message.number<std::uint8_t>(IFLA_BRPORT_MODE, 1);
+  message.end(port);
+  return request(message, fmt::format("setting hairpin mode of interface {}", index));
+}
+
 Result<void> Netlink::set_mtu(int index, int mtu) {
   Message message(RTM_NEWLINK, 0);
   message.body(link_body(index));

@@ -48,6 +48,8 @@ class Netlink {
   [[nodiscard]] Result<void> add_veth(const Veth& veth);
   [[nodiscard]] Result<void> remove_link(int index);
   [[nodiscard]] Result<void> set_up(int index);
+  // Lets the bridge send a frame back to the port it came from.
+  [[nodiscard]] Result<void> set_hairpin(int index);
   [[nodiscard]] Result<void> set_mtu(int index, int mtu);
   // IPv4, host byte order. One that is there already is no error.
   [[nodiscard]] Result<void> add_address(int index, std::uint32_t address, int prefix);

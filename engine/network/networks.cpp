@@ -283,7 +283,12 @@ Result<void> Networks::build_endpoint(const Sandbox& sandbox, const Endpoint& en
   veth.peer_namespace = target.get();
   veth.peer_mac = endpoint.mac;
   veth.mtu = network->mtu;
-  return host.add_veth(veth);
+  LAB_CHECK(host.add_veth(veth));
+  if (sandbox.ports.empty()) return {};
+  // With br_netfilter, a published port is translated inside the bridge: a container that calls
+  // itself by the host's address gets its frame back on its own port.
+  LAB_TRY(Link link, host.link(endpoint.host_interface));
+  return host.set_hairpin(link.index);
 }
 
 Result<void> Networks::build(const Sandbox& sandbox) {
