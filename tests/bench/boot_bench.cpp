@@ -104,11 +104,14 @@ std::string first_command(const Lab& lab, const lab::vm::MachineSpec& spec,
   const lab::TimePoint start = lab::SystemClock().now();
   for (;;) {
     auto session = lab::provision::SshSession::connect(target, std::chrono::seconds(10));
-    if (session) return must(session->exec_checked({.command = command}));
+    if (session) {
+      const Result<std::string> said = session->exec_checked({.command = command});
+      return said ? *said : said.error().message + "\n";
+    }
     if (seconds_since(start) > 480) {
       fmt::print(stderr, "{}: {}\n{}\n", spec.id.name, session.error().message,
                  lab::vm::console_tail(spec.directory));
-      return "never came up";
+      return "never came up\n";
     }
     poll(nullptr, 0, 50);
   }
