@@ -31,7 +31,7 @@ if(CMAKE_BUILD_TYPE STREQUAL "Debug")
 else()
   # g++ 12.2 reports null dereferences and dangling uses inside inlined coroutine frames that do not exist.
   add_compile_options(-Wno-maybe-uninitialized -Wno-array-bounds -Wno-stringop-overflow
-    -Wno-stringop-overread -Wno-restrict -Wno-null-dereference)
+    -Wno-stringop-overread -Wno-mismatched-new-delete -Wno-restrict -Wno-null-dereference)
   add_compile_options(-ffunction-sections -fdata-sections)
   add_link_options(-Wl,--gc-sections)
 endif()
