@@ -79,7 +79,7 @@ class Up {
     return labfile_.swarm && run.config->role != Role::none;
   }
   [[nodiscard]] bool alive(const std::string& machine) const {
-    return machine_processes(state_).at(machine) != 0;
+    return machine_processes(state_)[machine] != 0;
   }
 
   Labfile labfile_;
@@ -212,10 +212,13 @@ Result<void> Up::prepare_nodes() {
       return make_error(Code::not_found, "there is no machine \"{}\" in {}", name,
                         labfile_.path.string());
   }
+  const auto& wanted = options_.machines;
   for (const MachineConfig& machine : labfile_.machines) {
-    const auto& wanted = options_.machines;
-    if (wanted.empty() || std::find(wanted.begin(), wanted.end(), machine.name) != wanted.end())
-      LAB_CHECK(plan_machine(machine, programs, config));
+    bool named =
+        wanted.empty() || std::find(wanted.begin(), wanted.end(), machine.name) != wanted.end();
+    // Others join through the leader: when it runs, it takes part.
+    bool helps = labfile_.swarm && machine.name == labfile_.swarm_leader && alive(machine.name);
+    if (named || helps) LAB_CHECK(plan_machine(machine, programs, config));
   }
   return {};
 }
@@ -405,15 +408,15 @@ Task Up::begin_swarm() {
 Task Up::join_the_swarm(MachineRun& run) {
   co_await swarm_known_.wait();
   if (&run == source_) co_return Result<void>{};
+  const std::string& state = run.facts.swarm.state;
+  // A member of a swarm that is no more must leave it first.
+  bool leave = initialised_ ? state != "inactive" : state == "error" || state == "pending";
+  if (state == "active" && !leave) co_return Result<void>{};
   if (swarm_error_) {
     progress_.notice(
         fmt::format("{} is not in the swarm: {}", run.config->name, swarm_error_->message));
     co_return Result<void>{};
   }
-  const std::string& state = run.facts.swarm.state;
-  // A member of a swarm that is no more must leave it first.
-  bool leave = initialised_ ? state != "inactive" : state == "error" || state == "pending";
-  if (state == "active" && !leave) co_return Result<void>{};
   progress_.step(run.config->name, "joining the swarm");
   std::function<Result<void>()> join = [this, &run, leave] {
     return join_swarm(*run.node, *run.config, *join_, leave, run.facts);
