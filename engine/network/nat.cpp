@@ -14,7 +14,8 @@ Result<void> run_nft(std::string script) {
   command.argv = {"nft", "-f", "-"};
   command.input = std::move(script);
   command.environment["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  command.timeout = std::chrono::seconds(20);
+  // Loading the kernel modules takes long on an emulated machine that boots.
+  command.timeout = std::chrono::seconds(60);
   LAB_CHECK(run_checked(command));
   return {};
 }
