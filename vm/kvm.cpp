@@ -61,11 +61,12 @@ constexpr std::size_t reset_vector = 0xfff0;
 constexpr std::string_view jump_to_start{"\xe9\x0d\x00", 3};  // 16-bit offsets wrap around
 constexpr std::chrono::seconds probe_time_max{3};
 
-// The first line of what QEMU said, without its name.
+// The first line of what QEMU said, without what comes before the matter itself.
 std::string first_line(const std::string& text) {
-  constexpr std::string_view name = "qemu-system-x86_64: ";
-  const std::string line = text.substr(0, text.find('\n'));
-  return line.starts_with(name) ? line.substr(name.size()) : line;
+  std::string line = text.substr(0, text.find('\n'));
+  for (const std::string_view prefix : {"qemu-system-x86_64: ", "error: "})
+    if (line.starts_with(prefix)) line.erase(0, prefix.size());
+  return line;
 }
 
 }  // namespace
