@@ -50,6 +50,7 @@ Result<void> Containers::load() {
   }
   remove_orphans(services_.data_root / "overlay", known);
   remove_orphans(services_.data_root / "containers", known);
+  remove_orphans(services_.runtime.exit_folder(), known);
   return services_.images.retain_holders(known);
 }
 

@@ -196,6 +196,7 @@ asio::awaitable<Result<void>> Containers::remove(ContainerPtr container, RemoveO
   Result<void> cleared = co_await run_blocking<Result<void>>([this, &container]() -> Result<void> {
     std::error_code ignored;
     std::filesystem::remove_all(folder(container->id), ignored);
+    std::filesystem::remove(services_.runtime.exit_folder() / container->id, ignored);
     LAB_CHECK(remove_rootfs(rootfs(container->id)));
     return services_.images.release(container->id);
   });
