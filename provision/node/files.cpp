@@ -15,13 +15,17 @@ namespace json = boost::json;
 
 namespace {
 
-// KillMode=process: containers live on when the engine stops or dies.
+// KillMode=process: containers live on when the engine stops or dies. One modprobe loads what nft
+// would otherwise have the kernel load module by module, each with a program of its own and the
+// whole transaction begun again.
 constexpr std::string_view engined_unit = R"([Unit]
 Description=Container engine
 After=network.target nftables.service
 StartLimitIntervalSec=0
 
 [Service]
+ExecStartPre=-/sbin/modprobe -a -q bridge veth overlay nf_tables nft_chain_nat nft_nat \
+  nft_masq nft_ct nft_fib_ipv4
 ExecStart=/usr/local/bin/engined
 Restart=always
 RestartSec=500ms
