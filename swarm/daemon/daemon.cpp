@@ -68,9 +68,8 @@ Result<std::optional<proto::LocalState>> Daemon::load() {
                       options_.state_dir.string(), certificate.node_id, state->node_id());
   }
   if (certificate.role != state->role()) {
-    state->set_role(certificate.role);
+    fit_to_certificate(*state, certificate.role);
     state->set_certificate_expires_at_ns(to_unix_ns(certificate.not_after));
-    if (certificate.role == proto::ROLE_WORKER) state->set_raft_id(0);
   }
   if (state->raft_id() == 0) LAB_CHECK(log_->erase());
   return state;

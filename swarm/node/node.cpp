@@ -77,6 +77,14 @@ proto::Cluster default_cluster(std::string id) {
   return cluster;
 }
 
+void fit_to_certificate(proto::LocalState& state, proto::Role role) {
+  state.set_role(role);
+  if (role == proto::ROLE_WORKER) {
+    state.set_raft_id(0);
+    state.set_raft_version(0);
+  }
+}
+
 struct Node::Impl {
   NodeOptions options;
   proto::LocalState state;

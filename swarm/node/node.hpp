@@ -9,7 +9,9 @@
 // The log store is called from inside step().
 //
 // Starting: construct with the LocalState found on disk (none: an inactive node), call start()
-// once. A node with a LocalState must hold the certificate that goes with it.
+// once. A node with a LocalState must hold the certificate that goes with it; when a crash came
+// between InstallCertificate and SaveLocalState, fit_to_certificate() first. Without a LocalState
+// the node has no use for its certificate, without a raft id none for its log: remove them.
 #pragma once
 
 #include <memory>
@@ -33,6 +35,9 @@ namespace lab::swarm {
 // A new cluster as `docker swarm init` makes it, with Docker's defaults; the root CA is the
 // caller's to fill in.
 [[nodiscard]] proto::Cluster default_cluster(std::string id);
+
+// The state as SaveLocalState would have left it after the certificate of this role was installed.
+void fit_to_certificate(proto::LocalState& state, proto::Role role);
 
 // ---- The node
 

@@ -35,4 +35,22 @@ void Matching::receiving(const struct raft& raft, const raft_message& message) {
 
 void Matching::installed(std::uint64_t term, std::uint64_t last_index) { agree(term, last_index); }
 
+std::optional<proto::RaftMessage> without_compacted(const struct raft& raft,
+                                                    const proto::RaftMessage& message) {
+  const std::uint64_t prev = message.prev_log_index();
+  const std::uint64_t covered = raft.log.snapshot.last_index;
+  if (message.kind() != RAFT_IO_APPEND_ENTRIES || message.term() < raft.current_term ||
+      prev >= covered)
+    return {};
+  const bool in_log = prev == 0 ? raft.log.offset == 0 : term_of(raft.log, prev) != 0;
+  if (in_log) return {};
+  proto::RaftMessage cut = message;
+  const auto count = static_cast<int>(
+      std::min<std::uint64_t>(covered - prev, static_cast<std::uint64_t>(cut.entries_size())));
+  cut.mutable_entries()->DeleteSubrange(0, count);
+  cut.set_prev_log_index(covered);
+  cut.set_prev_log_term(raft.log.snapshot.last_term);
+  return cut;
+}
+
 }  // namespace lab::swarm::raft

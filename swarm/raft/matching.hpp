@@ -2,9 +2,16 @@
 // AppendEntries that it accepts with its last stored index, leftovers of an earlier term included,
 // and a leader that has as many entries takes them for its own: it may then commit what is not
 // replicated, or never replicate it. Member puts this bound on the index in the answer.
+//
+// And the other way round: it takes entries that it has compacted for a contradiction (or, from
+// index 1 on, for new ones, which it appends in the wrong place); a leader that asks for them then
+// sends snapshots for ever. Member cuts off what the follower's snapshot covers.
 #pragma once
 
 #include <cstdint>
+#include <optional>
+
+#include "swarm/proto/wire.pb.h"
 
 #include "swarm/raft/libraft.hpp"
 
@@ -25,5 +32,11 @@ class Matching {
   std::uint64_t term_ = 0;   // of the leader
   std::uint64_t index_ = 0;  // its log and this one are the same up to here
 };
+
+// The AppendEntries without what lies before the end of this log's snapshot, when it begins before
+// the log; nothing when `message` may stay as it is. What a snapshot covers is committed, and so
+// the same in the log of every leader that still counts.
+[[nodiscard]] std::optional<proto::RaftMessage> without_compacted(
+    const struct raft& raft, const proto::RaftMessage& message);
 
 }  // namespace lab::swarm::raft

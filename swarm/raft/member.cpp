@@ -205,9 +205,12 @@ int Member::Impl::load(raft_term* term, raft_id* voted_for, raft_snapshot** snap
 int Member::Impl::send(raft_io_send* request, const raft_message* message,
                        raft_io_send_cb callback) {
   proto::RaftMessage made = to_proto(*message);
-  if (message->type == RAFT_IO_APPEND_ENTRIES_RESULT && made.rejected() == 0)
-    made.set_last_log_index(
-        std::min<std::uint64_t>(made.last_log_index(), matching.bound(made.term())));
+  // What is committed is in the log of every leader that may ask.
+  if (message->type == RAFT_IO_APPEND_ENTRIES_RESULT && made.rejected() == 0) {
+    const std::uint64_t bound =
+        std::max<std::uint64_t>(matching.bound(made.term()), raft.commit_index);
+    made.set_last_log_index(std::min<std::uint64_t>(made.last_log_index(), bound));
+  }
   made.set_from(options.id);
   made.set_from_address(options.address);
   transport.send(plain_address(message->server_address), std::move(made));
@@ -454,7 +457,8 @@ void Member::receive(TimePoint now, const proto::RaftMessage& message) {
   if (!impl.usable() || message.to() != impl.options.id || message.from() == impl.options.id ||
       message.from() == 0 || message.from_address().empty())
     return;
-  Result<raft_message> made = from_proto(message);
+  const std::optional<proto::RaftMessage> cut = without_compacted(impl.raft, message);
+  Result<raft_message> made = from_proto(cut ? *cut : message);
   if (!made) return;
   impl.enter(now, [&] {
     impl.heard[message.from()] = impl.now;

@@ -103,6 +103,12 @@ void World::boot(Machine& machine) {
   options.heartbeat_timeout = parameters_.election_timeout / 5;
   options.snapshot_threshold = parameters_.snapshot_threshold;
   options.snapshot_trailing = parameters_.snapshot_trailing;
+  // As swarmd after a crash.
+  if (machine.state)
+    fit_to_certificate(*machine.state, machine.certificate.role);
+  else
+    machine.certificate = {};
+  if (!machine.state || machine.state->raft_id() == 0) (void)machine.disk->erase();
   proto::NodeDescription description;
   description.set_hostname(fmt::format("n{}", machine.index + 1));
   machine.node = std::make_unique<Node>(
