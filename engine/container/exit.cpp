@@ -159,6 +159,13 @@ asio::awaitable<void> Containers::restart_later(ContainerPtr container,
 }
 
 asio::awaitable<void> Containers::restore() {
+  // The sandboxes of what did not live on are gone (a reboot, or removed as stale), and so is the
+  // claim to their addresses: others may get them from here on.
+  for (const auto& [id, container] : containers_) {
+    std::error_code ignored;
+    if (container->sandbox && !std::filesystem::exists(container->sandbox->key, ignored))
+      container->sandbox.reset();
+  }
   for (const ContainerPtr& container : list()) {
     State& state = container->state;
     if (state.running && state.monitor.alive()) {

@@ -504,6 +504,27 @@ def test_containers_survive_sigkill_of_the_engine(clean):
     assert clean.inspect("server")["State"]["Status"] == "exited"
 
 
+def test_containers_come_back_after_all_processes_were_lost_each_with_its_own_address(clean):
+    names = [f"always{i}" for i in range(4)]
+    for name in names:
+        clean.docker("run", "-d", "--name", name, "--restart", "always", "-P", "web")
+    clean.docker("run", "-d", "--name", "once", "busybox", "sleep", "100")
+    bundles = [clean.folder / "exec/bundles" / clean.inspect(name)["Id"] for name in [*names, "once"]]
+    processes = [int((bundle / file).read_text()) for bundle in bundles for file in ("monitor.pid", "pid")]
+    clean.kill()
+    for process in processes:
+        os.kill(process, 9)
+    clean.start()
+    for name in names:
+        wait_for(name, lambda name=name: clean.inspect(name)["State"]["Running"])
+    assert len({address_of(clean, name) for name in names}) == len(names)
+    for name in names:
+        where = clean.out("port", name, "80").replace("0.0.0.0", "127.0.0.1")
+        assert clean.run("curl", "-s", f"http://{where}/").stdout == "hello from the container\n"
+    state = clean.inspect("once")["State"]
+    assert state["Status"] == "exited" and state["ExitCode"] in (137, 255)
+
+
 def test_what_a_killed_monitor_watched_is_ended_and_told(clean):
     clean.docker("run", "-d", "--name", "c1", "busybox", "sleep", "100")
     state = clean.inspect("c1")["State"]
