@@ -11,6 +11,7 @@
 #include "base/subprocess.hpp"
 #include "cli/lab/common.hpp"
 #include "cli/lab/verbs.hpp"
+#include "vm/kvm.hpp"
 
 namespace lab::cli {
 
@@ -79,6 +80,10 @@ void check_kvm(std::vector<Finding>& findings) {
                          : "is not there: machines are emulated, about ten times slower";
     finding.remedy = there ? "adduser $USER kvm, and log in again"
                            : "switch on virtualisation in the firmware, or nested virtualisation";
+  } else if (vm::KvmStatus kvm = vm::probe_kvm(); !kvm.usable) {
+    finding.verdict = Verdict::note;
+    finding.text = fmt::format("does not work ({}): machines are emulated", kvm.reason);
+    finding.remedy = "switch on nested virtualisation on the host of this machine";
   }
   findings.push_back(std::move(finding));
 }
