@@ -63,7 +63,7 @@ class Node:
         run("ip", "-n", self.namespace, "link", "set", "lan0", "up")
 
     def start(self):
-        binds = {"run": "/run", "vagrant": "/vagrant", "certs": "/etc/docker/certs.d", "home": "/root"}
+        binds = {"run": "/run", "vagrant": "/vagrant", "certs": "/etc/docker/certs.d"}
         lines = [f"hostname {self.name}"]
         for part, target in binds.items():
             lines.append(f"mount --bind {self.folder / part} {target}")
@@ -167,12 +167,14 @@ class DocumentLab:
     def run_documents(self, *documents, junit_xml):
         """`lab run` of the documents; a word per machine says how to get a shell there."""
         script = self.folder / "shell"
-        cases = "".join(f"{node.name}) set -- {' '.join(node.enter())} ;;\n" for node in self.nodes)
+        # A home of its own by name: a mount over the real one would hide a cache and a clone that lie there.
+        cases = "".join(f"{node.name}) export HOME={node.folder / 'home'}; set -- {' '.join(node.enter())} ;;\n"
+                        for node in self.nodes)
         script.write_text(f"case $1 in\n{cases}esac\nexec \"$@\" sh -c 'cd && exec bash --norc'\n")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
         return subprocess.run([BIN / "lab", "run", "--via", f"exec sh {script} {{machine}}", "--junit-xml", junit_xml,
                                *documents], capture_output=True, text=True, timeout=900,
-                              env=environment | {"HOME": "/root"}, cwd=ROOT)
+                              env=environment, cwd=ROOT)
 
     def logs(self):
         text = ""
