@@ -50,7 +50,7 @@ TEST(Archive, TarUnpacksWhatWasAdded) {
   Archive archive(1'700'000'000);
   std::string long_name = "/a/" + std::string(90, 'n') + "/" + std::string(90, 'm');
   std::string large;
-  for (int i = 0; i < 100'000; ++i) large += std::to_string(i * i);
+  for (std::int64_t i = 0; i < 100'000; ++i) large += std::to_string(i * i);
   archive.add_file("/bin/large", large, 0755);
   archive.add_file("/secret", "", 0600);
   archive.add_file(long_name, "deep", 0644);
