@@ -125,11 +125,17 @@ void SimNetwork::deliver_at(TimePoint arrival, Message message, Link* under_way)
   });
 }
 
-void SimNetwork::send(Endpoint from, Endpoint to, std::size_t size_bytes, Receive receive) {
+std::optional<SimNetwork::Message> SimNetwork::accept(Endpoint from, Endpoint to, Receive receive) {
   ++counters_.sent;
   trace(trace_send, from, to);
-  if (!endpoints_[from].up || !endpoints_[to].up) return dropped(Drop::down, from, to);
-  if (!reachable(from, to)) return dropped(Drop::partition, from, to);
+  if (!endpoints_[from].up || !endpoints_[to].up) {
+    dropped(Drop::down, from, to);
+    return std::nullopt;
+  }
+  if (!reachable(from, to)) {
+    dropped(Drop::partition, from, to);
+    return std::nullopt;
+  }
   const TimePoint now = queue_.now();
   Message message{from,
                   to,
@@ -137,7 +143,16 @@ void SimNetwork::send(Endpoint from, Endpoint to, std::size_t size_bytes, Receiv
                   endpoints_[to].incarnation,
                   {now, std::nullopt},
                   std::move(receive)};
-  if (from == to) return deliver_at(now, std::move(message), nullptr);
+  if (from != to) return message;
+  deliver_at(now, std::move(message), nullptr);
+  return std::nullopt;
+}
+
+void SimNetwork::send(Endpoint from, Endpoint to, std::size_t size_bytes, Receive receive) {
+  std::optional<Message> accepted = accept(from, to, std::move(receive));
+  if (!accepted) return;
+  Message message = std::move(*accepted);
+  const TimePoint now = queue_.now();
   Direction& path = direction(from, to);
   const Fate fate = path.link.transmit(now, size_bytes, path.random);
   if (fate.copies == 0) return dropped(fate.drop, from, to);
@@ -155,18 +170,10 @@ void SimNetwork::send(Endpoint from, Endpoint to, std::size_t size_bytes, Receiv
 
 void SimNetwork::send_in_order(Endpoint from, Endpoint to, std::size_t size_bytes,
                                Receive receive) {
-  ++counters_.sent;
-  trace(trace_send, from, to);
-  if (!endpoints_[from].up || !endpoints_[to].up) return dropped(Drop::down, from, to);
-  if (!reachable(from, to)) return dropped(Drop::partition, from, to);
+  std::optional<Message> accepted = accept(from, to, std::move(receive));
+  if (!accepted) return;
+  Message message = std::move(*accepted);
   const TimePoint now = queue_.now();
-  Message message{from,
-                  to,
-                  endpoints_[from].incarnation,
-                  endpoints_[to].incarnation,
-                  {now, std::nullopt},
-                  std::move(receive)};
-  if (from == to) return deliver_at(now, std::move(message), nullptr);
   Direction& path = direction(from, to);
   // A corrupted segment fails its checksum and a full queue tail-drops: both are retransmitted.
   TimePoint sent = now;

@@ -98,6 +98,8 @@ class SimNetwork {
 
   static std::uint64_t key(Endpoint from, Endpoint to) { return std::uint64_t{from} << 32 | to; }
   Direction& direction(Endpoint from, Endpoint to);
+  // A message under way, or nothing when it was dropped at once or delivered to its own sender.
+  [[nodiscard]] std::optional<Message> accept(Endpoint from, Endpoint to, Receive receive);
   // `under_way` is the link that counts the message until it arrives; null if none does.
   void deliver_at(TimePoint arrival, Message message, Link* under_way);
   void arrive(Message& message);
