@@ -1,6 +1,7 @@
 #include "vm/domain_xml.hpp"
 
 #include <charconv>
+#include <cstring>
 
 #include "base/digest.hpp"
 #include "vm/provider.hpp"
@@ -15,6 +16,9 @@ constexpr const char* command_line =
     "console=ttyS0 quiet loglevel=4 panic=1 nokaslr mitigations=off audit=0 selinux=0 apparmor=0 "
     "no_timer_check tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests nowatchdog "
     "random.trust_cpu=on";
+
+// Every machine has its memory under the same name, or one could not go on from another's state.
+constexpr const char* anonymous_memory = "memory-backend-ram,";
 
 std::string domain_uuid(const MachineId& id) {
   std::string hex = sha256_hex("domain\n" + id.lab_id + "\n" + id.name).substr(0, 32);
@@ -86,20 +90,38 @@ std::string lab_nic_xml(const LabNic& nic) {
       nic.mac, nic.switch_port, nic.nic_port, pci_address(3));
 }
 
-// libvirt has no words for a forwarded port of QEMU's user networking.
-std::string management_nic_xml(const MachineSpec& spec) {
-  std::string forwards;
-  for (const PortForward& forward : spec.forwards) {
-    forwards += fmt::format(",hostfwd=tcp:127.0.0.1:{}-:{}", forward.host_port, forward.guest_port);
-  }
-  return fmt::format(
-      "  <qemu:commandline>\n"
-      "    <qemu:arg value='-netdev'/>\n"
-      "    <qemu:arg value='user,id=mgmt,ipv6=off,hostfwd=tcp:127.0.0.1:{}-:22{}'/>\n"
-      "    <qemu:arg value='-device'/>\n"
-      "    <qemu:arg value='virtio-net-pci,netdev=mgmt,mac={},romfile=,bus=pcie.0,addr=0x4'/>\n"
-      "  </qemu:commandline>\n",
-      spec.ssh_port, forwards, management_mac(spec.id));
+// A comma in a value of QEMU's command line is written twice.
+std::string option_value(const std::filesystem::path& path) {
+  std::string value;
+  for (const char c : path.string()) value.append(c == ',' ? 2 : 1, c);
+  return value;
+}
+
+std::string memory_size(std::uint64_t mib) { return fmt::format("id=lab-memory,size={}M", mib); }
+
+std::string memory_object(const MachineSpec& spec) {
+  if (spec.memory_file.empty()) return anonymous_memory + memory_size(spec.memory_mib);
+  return fmt::format("memory-backend-file,{},mem-path={},share=on", memory_size(spec.memory_mib),
+                     option_value(spec.memory_file));
+}
+
+std::string argument(std::string_view text) {
+  return fmt::format("    <qemu:arg value='{}'/>\n", xml_escape(text));
+}
+
+// What libvirt has no words for: memory in a file of our choice, and a forwarded port of QEMU's
+// user networking.
+std::string command_line_xml(const MachineSpec& spec) {
+  std::string network =
+      fmt::format("user,id=mgmt,ipv6=off,hostfwd=tcp:127.0.0.1:{}-:22", spec.ssh_port);
+  for (const PortForward& forward : spec.forwards)
+    network += fmt::format(",hostfwd=tcp:127.0.0.1:{}-:{}", forward.host_port, forward.guest_port);
+  return "  <qemu:commandline>\n" + argument("-object") + argument(memory_object(spec)) +
+         argument("-machine") + argument("memory-backend=lab-memory") + argument("-netdev") +
+         argument(network) + argument("-device") +
+         argument(fmt::format("virtio-net-pci,netdev=mgmt,mac={},romfile=,bus=pcie.0,addr=0x4",
+                              management_mac(spec.id))) +
+         "  </qemu:commandline>\n";
 }
 
 std::string xml_unescape(std::string text) {
@@ -196,7 +218,21 @@ std::string domain_xml(const MachineSpec& spec, bool kvm) {
          "    <audio id='1' type='none'/>\n"
          "    <memballoon model='none'/>\n"
          "  </devices>\n" +
-         management_nic_xml(spec) + "</domain>\n";
+         command_line_xml(spec) + "</domain>\n";
+}
+
+Result<std::string> incoming_domain_xml(std::string xml, const std::filesystem::path& memory_file) {
+  const std::string closing = "</qemu:commandline>";
+  const std::size_t end = xml.rfind(closing);
+  const std::size_t memory = xml.find(anonymous_memory);
+  if (end == std::string::npos || memory == std::string::npos)
+    return make_error(Code::unsupported, "it was defined by an older version of this program");
+  xml.insert(end, argument("-incoming") + argument("defer"));
+  if (memory_file.empty()) return xml;
+  xml.replace(memory, std::strlen(anonymous_memory),
+              xml_escape(fmt::format("memory-backend-file,mem-path={},share=off,",
+                                     option_value(memory_file))));
+  return xml;
 }
 
 }  // namespace lab::vm

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "base/error.hpp"
 #include "vm/machine.hpp"
 
 namespace lab::vm {
@@ -33,6 +34,12 @@ struct Ownership {
 
 // The whole domain. `kvm`: hardware virtualization, else plain emulation.
 [[nodiscard]] std::string domain_xml(const MachineSpec& spec, bool kvm);
+
+// The domain as it is started from a saved state: it waits for one, and its memory is a private
+// mapping of `memory_file` unless that is empty. `xml` is what libvirt says of a domain that
+// domain_xml() described. Code::unsupported when it is not such a domain.
+[[nodiscard]] Result<std::string> incoming_domain_xml(std::string xml,
+                                                      const std::filesystem::path& memory_file);
 
 [[nodiscard]] std::string xml_escape(std::string_view text);
 

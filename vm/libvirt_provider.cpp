@@ -1,6 +1,5 @@
-// The blocking calls of libvirt's C API, all in this file; each operation runs on the pool.
-#include <libvirt/libvirt.h>
-#include <libvirt/virterror.h>
+// The blocking calls of libvirt's C API, all in this file and libvirt_state.cpp; each operation
+// runs on the pool.
 #include <poll.h>
 
 #include <boost/asio/steady_timer.hpp>
@@ -13,27 +12,14 @@
 #include "base/file.hpp"
 #include "vm/domain_xml.hpp"
 #include "vm/kvm.hpp"
+#include "vm/libvirt_handles.hpp"
 #include "vm/libvirt_session.hpp"
+#include "vm/libvirt_state.hpp"
 #include "vm/machine_files.hpp"
 #include "vm/provider.hpp"
 
 namespace lab::vm {
 namespace {
-
-struct ConnectionCloser {
-  void operator()(virConnectPtr connection) const { virConnectClose(connection); }
-};
-struct DomainCloser {
-  void operator()(virDomainPtr domain) const { virDomainFree(domain); }
-};
-using Connection = std::unique_ptr<virConnect, ConnectionCloser>;
-using Domain = std::unique_ptr<virDomain, DomainCloser>;
-
-// The calling thread's last libvirt error.
-Error libvirt_error(Code code, std::string_view context) {
-  const virErrorPtr last = virGetLastError();
-  return make_error(code, "{}: {}", context, last && last->message ? last->message : "unknown");
-}
 
 bool last_error_is(int code) {
   const virErrorPtr last = virGetLastError();
@@ -90,6 +76,14 @@ class LibvirtProvider final : public Provider {
     std::function<Result<void>()> work = [this, &id] { return start_now(id); };
     co_return co_await run_blocking(std::move(work));
   }
+  boost::asio::awaitable<Result<void>> save(MachineId id, SavedState state) override {
+    std::function<Result<void>()> work = [this, &id, &state] { return save_now(id, state); };
+    co_return co_await run_blocking(std::move(work));
+  }
+  boost::asio::awaitable<Result<void>> start_saved(MachineId id, SavedState state) override {
+    std::function<Result<void>()> work = [this, &id, &state] { return start_saved_now(id, state); };
+    co_return co_await run_blocking(std::move(work));
+  }
   boost::asio::awaitable<Result<void>> stop(MachineId id, std::chrono::milliseconds grace) override;
   boost::asio::awaitable<Result<void>> destroy(MachineId id) override {
     std::function<Result<void>()> work = [this, &id] { return destroy_now(id); };
@@ -118,6 +112,8 @@ class LibvirtProvider final : public Provider {
 
   Result<void> define_now(const MachineSpec& spec);
   Result<void> start_now(const MachineId& id);
+  Result<void> save_now(const MachineId& id, const SavedState& state);
+  Result<void> start_saved_now(const MachineId& id, const SavedState& state);
   Result<void> press_power_button(const MachineId& id);
   Result<void> pull_plug(const MachineId& id);
   Result<void> destroy_now(const MachineId& id);
@@ -200,6 +196,30 @@ Result<void> LibvirtProvider::start_now(const MachineId& id) {
   // Somebody else may have been faster.
   if (state_of(domain.get()) == MachineState::running) return {};
   return error;
+}
+
+Result<void> LibvirtProvider::save_now(const MachineId& id, const SavedState& state) {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  LAB_TRY(const Domain domain, find(connection, id));
+  if (!domain || !is_active(state_of(domain.get())))
+    return make_error(Code::unavailable, "machine {} does not run: there is nothing to save",
+                      domain_name(id));
+  if (state_of(domain.get()) == MachineState::running && virDomainSuspend(domain.get()) != 0)
+    return libvirt_error(Code::internal, fmt::format("pausing machine {}", domain_name(id)));
+  if (auto saved = write_domain_state(domain.get(), state); !saved)
+    return saved.error().wrap("saving machine {}", domain_name(id));
+  return {};
+}
+
+Result<void> LibvirtProvider::start_saved_now(const MachineId& id, const SavedState& state) {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  LAB_TRY(const Domain domain, find(connection, id));
+  if (!domain) return make_error(Code::not_found, "machine {} is not defined", domain_name(id));
+  if (is_active(state_of(domain.get())))
+    return make_error(Code::conflict, "machine {} runs already; stop it first", domain_name(id));
+  if (auto started = start_domain_from_state(connection, domain.get(), state); !started)
+    return started.error().wrap("starting machine {} from its saved state", domain_name(id));
+  return {};
 }
 
 Result<void> LibvirtProvider::press_power_button(const MachineId& id) {

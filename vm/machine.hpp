@@ -87,6 +87,8 @@ struct MachineSpec {
   // (QEMU user networking: guest 10.0.2.15, host's loopback 10.0.2.2, name server 10.0.2.3).
   std::uint16_t ssh_port = 0;
   std::vector<PortForward> forwards;  // beside that of SSH
+  // The guest's memory is this file, made when missing and never removed here; empty: anonymous.
+  std::filesystem::path memory_file;
 };
 
 }  // namespace lab::vm

@@ -13,6 +13,7 @@
 
 #include "base/error.hpp"
 #include "vm/machine.hpp"
+#include "vm/saved_state.hpp"
 
 namespace lab::vm {
 
@@ -39,6 +40,18 @@ class Provider {
   // Returns when the emulator runs; the guest then still has to boot. A running machine stays as
   // it is, a paused one goes on. The console file begins anew.
   [[nodiscard]] virtual boost::asio::awaitable<Result<void>> start(MachineId id) = 0;
+
+  // Pauses a running machine and writes its state; disks are the caller's matter. The machine stays
+  // paused: start() lets it go on. A file that is there already is replaced. Code::unavailable when
+  // the machine does not run.
+  [[nodiscard]] virtual boost::asio::awaitable<Result<void>> save(MachineId id,
+                                                                  SavedState state) = 0;
+
+  // Starts a machine that is off from such a state: of this machine, or of another one with the
+  // same devices, memory and processors (its own disk, MACs and ports stay its own). It is paused
+  // then: start() lets it go on. Nothing of it runs when this fails.
+  [[nodiscard]] virtual boost::asio::awaitable<Result<void>> start_saved(MachineId id,
+                                                                         SavedState state) = 0;
 
   // Power button, and after `grace` the plug. A grace of zero pulls the plug at once.
   [[nodiscard]] virtual boost::asio::awaitable<Result<void>> stop(

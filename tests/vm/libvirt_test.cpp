@@ -185,5 +185,65 @@ TEST_F(Libvirt, StartOnATakenPortSaysSo) {
       << started.error().message;
 }
 
+// The definition must not have become one that waits for a state.
+TEST_F(Libvirt, MachineGoesOnFromItsSavedStateAndBootsTheNextTime) {
+  const MachineSpec machine = spec("a", "vm1");
+  const SavedState saved{folder_.path() / "state", {}};
+  ASSERT_TRUE(run(provider_->define(machine)));
+  EXPECT_EQ(run(provider_->save(machine.id, saved)).error().code, Code::unavailable);
+  ASSERT_TRUE(run(provider_->start(machine.id)));
+  const auto written = run(provider_->save(machine.id, saved));
+  ASSERT_TRUE(written) << written.error().message;
+  EXPECT_EQ(state(machine), MachineState::paused);
+  EXPECT_EQ(run(provider_->start_saved(machine.id, saved)).error().code, Code::conflict);
+  ASSERT_TRUE(run(provider_->start(machine.id)));
+  EXPECT_EQ(state(machine), MachineState::running);
+  ASSERT_TRUE(run(provider_->stop(machine.id, std::chrono::milliseconds(0))));
+  const auto started = run(provider_->start_saved(machine.id, saved));
+  ASSERT_TRUE(started) << started.error().message;
+  EXPECT_EQ(state(machine), MachineState::paused);
+  ASSERT_TRUE(run(provider_->start(machine.id)));
+  EXPECT_EQ(state(machine), MachineState::running);
+  ASSERT_TRUE(run(provider_->stop(machine.id, std::chrono::milliseconds(0))));
+  EXPECT_EQ(state(machine), MachineState::off);
+  ASSERT_TRUE(run(provider_->start(machine.id)));
+  EXPECT_EQ(state(machine), MachineState::running);
+}
+
+TEST_F(Libvirt, MachinesStartFromTheSharedMemoryOfAnotherAndNeverWriteToIt) {
+  MachineSpec first = spec("a", "vm1");
+  first.memory_file = folder_.path() / "memory, of 'vm1'";
+  const SavedState saved{folder_.path() / "state", first.memory_file};
+  ASSERT_TRUE(run(provider_->define(first)));
+  ASSERT_TRUE(run(provider_->start(first.id)));
+  const auto written = run(provider_->save(first.id, saved));
+  ASSERT_TRUE(written) << written.error().message;
+  ASSERT_TRUE(run(provider_->destroy(first.id)));
+  const auto memory = read_file(first.memory_file);
+  ASSERT_TRUE(memory);
+  EXPECT_EQ(memory->size(), first.memory_mib << 20);
+  EXPECT_LT(std::filesystem::file_size(saved.devices), 4U << 20);
+  for (const char* name : {"vm1", "vm2"}) {
+    const MachineSpec sister = spec("b", name);
+    ASSERT_TRUE(run(provider_->define(sister)));
+    const auto started = run(provider_->start_saved(sister.id, saved));
+    ASSERT_TRUE(started) << started.error().message;
+    ASSERT_TRUE(run(provider_->start(sister.id)));
+    EXPECT_EQ(state(sister), MachineState::running);
+  }
+  EXPECT_EQ(*read_file(first.memory_file), *memory);
+}
+
+TEST_F(Libvirt, NothingRunsAfterAStateThatCannotBeRead) {
+  const MachineSpec machine = spec("a", "vm1");
+  const SavedState damaged{folder_.path() / "state", {}};
+  ASSERT_TRUE(write_file(damaged.devices, "no state of a machine"));
+  ASSERT_TRUE(run(provider_->define(machine)));
+  EXPECT_FALSE(run(provider_->start_saved(machine.id, damaged)));
+  EXPECT_NE(state(machine), MachineState::running);
+  EXPECT_NE(state(machine), MachineState::paused);
+  EXPECT_TRUE(run(provider_->start(machine.id)));
+}
+
 }  // namespace
 }  // namespace lab::vm
