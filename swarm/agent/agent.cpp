@@ -38,6 +38,12 @@ void Agent::reconnect(TimePoint now) {
   pause(now, Duration::zero());
 }
 
+void Agent::turn_to(TimePoint now, proto::Peer manager) {
+  hint_ = std::move(manager);
+  hints_followed_ = 0;
+  reconnect(now);
+}
+
 Endpoint Agent::target() const {
   if (!session_id_.empty()) return manager_;
   if (hint_) return Endpoint{.node_id = hint_->node_id(), .address = hint_->address()};

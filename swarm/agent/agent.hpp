@@ -31,6 +31,8 @@ class Agent {
   void describe(const proto::NodeDescription& description);
   // The certificate changed: the session begins anew under it.
   void reconnect(TimePoint now);
+  // The session begins anew, with this manager first.
+  void turn_to(TimePoint now, proto::Peer manager);
 
   // True when `message` was for the agent. After it, take_update() may have news.
   bool receive(TimePoint now, const Endpoint& from, const proto::Envelope& message);

@@ -100,6 +100,7 @@ struct Node::Impl {
   Now now{};
   std::deque<std::pair<Endpoint, proto::Envelope>> loopback;
   bool fatal = false;
+  bool led = false;  // when settle() looked last
 
   std::optional<std::uint64_t> init_request;
   std::optional<std::uint64_t> join_request;
@@ -173,6 +174,7 @@ struct Node::Impl {
   void on_update(const proto::SessionUpdate& update);
   void ask_to_join_raft();
   void settle_requests();
+  void follow_own_lead();
   void settle();
   void finish_leaving();
   [[nodiscard]] bool for_self(const Endpoint& to) const;
@@ -460,8 +462,22 @@ void Node::Impl::settle_requests() {
   if (now.monotonic >= leave_deadline && leave_request) finish_leaving();
 }
 
+// The others find a new leader by their heartbeats. This node knows at once, and a swarm that has
+// just begun is Ready as soon as it exists.
+void Node::Impl::follow_own_lead() {
+  const bool leads = manager && manager->leading();
+  if (leads && !led) {
+    proto::Peer own;
+    own.set_node_id(state.node_id());
+    own.set_address(state.advertise_address());
+    agent.turn_to(now.monotonic, std::move(own));
+  }
+  led = leads;
+}
+
 void Node::Impl::settle() {
   if (fatal) return;
+  follow_own_lead();
   agent.tick(now.monotonic);
   enrolment.tick(now.monotonic, agent.target());
   if (std::optional<proto::SessionUpdate> update = agent.take_update()) on_update(*update);

@@ -126,6 +126,13 @@ TEST_F(Swarm, BeginsWithOneManagerThatIsReady) {
   EXPECT_EQ(view.cluster_id.size(), 25U);
 }
 
+TEST_F(Swarm, HasItsFirstManagerReadyAsSoonAsItExists) {
+  world_.add_node();
+  ASSERT_TRUE(init(0));
+  run(milliseconds(50));
+  EXPECT_EQ(state(0), proto::NODE_STATE_READY);
+}
+
 TEST_F(Swarm, GivesTheRoleThatTheTokenStandsFor) {
   form(2, 1);
   EXPECT_EQ(object(1)->role(), proto::ROLE_MANAGER);
