@@ -1,8 +1,10 @@
-// labd: the daemon of one running lab. Joins its virtual switch, the control API over it and the
-// image mirror.
+// labd: the daemon of one running lab. Joins its virtual switch, the control API over it, the
+// forwarded ports and the image mirror.
 #include <fmt/core.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/json/parse.hpp>
@@ -22,11 +24,15 @@
 #include "netsim/control.hpp"
 #include "netsim/daemon_config.hpp"
 #include "netsim/switch.hpp"
+#include "provision/forward/forward_control.hpp"
+#include "provision/forward/forwarder.hpp"
 #include "provision/mirror.hpp"
+#include "vm/provider.hpp"
 
 namespace lab {
 namespace {
 
+namespace asio = boost::asio;
 namespace fs = std::filesystem;
 
 struct Options {
@@ -82,6 +88,84 @@ Result<Fd> lock_lab(const fs::path& config) {
                     path.string());
 }
 
+// The forwarded ports. Machines are asked for a port in their emulator, each time through a
+// connection to libvirt of its own, so that its daemon may end while nothing is asked.
+class Forwards {
+ public:
+  Forwards(asio::io_context& io, const fs::path& folder)
+      : io_(io),
+        forwarder_(io.get_executor(), [this](provision::Forward forward) { return open(forward); }),
+        control_(forwarder_, folder / "forwards.json",
+                 [this](const provision::Forward& forward) { close_later(forward); }) {}
+
+  Result<void> configure(const netsim::DaemonConfig& config) {
+    lab_id_ = config.lab_id;
+    libvirt_uri_ = config.libvirt_uri;
+    return control_.configure(config);
+  }
+  void add_routes(http::Router& router) { control_.add_routes(router); }
+  void stop(bool forget) {
+    forwarder_.stop();
+    if (forget) control_.forget();
+  }
+
+ private:
+  asio::awaitable<Result<provision::Forwarder::Way>> open(provision::Forward forward) {
+    const auto provider = vm::make_libvirt_provider(libvirt_uri_);
+    vm::MachineId id{lab_id_, forward.machine};
+    LAB_CO_TRY(const vm::PortRelay relay,
+               co_await provider->open_port(std::move(id), forward.port));
+    co_return provision::Forwarder::Way{relay.host_address, relay.host_port};
+  }
+  asio::awaitable<void> close(provision::Forward forward) {
+    const auto provider = vm::make_libvirt_provider(libvirt_uri_);
+    vm::MachineId id{lab_id_, forward.machine};
+    const auto closed = co_await provider->close_port(std::move(id), forward.port);
+    if (!closed) log::warning("{}", closed.error().message);
+  }
+  void close_later(const provision::Forward& forward) {
+    asio::co_spawn(io_, close(forward), [](const std::exception_ptr& bug) {
+      if (bug) std::rethrow_exception(bug);
+    });
+  }
+
+  asio::io_context& io_;
+  std::string lab_id_;
+  std::string libvirt_uri_;
+  provision::Forwarder forwarder_;
+  provision::ForwardControl control_;
+};
+
+// The mirror with its server; without a configuration it serves nothing.
+class MirrorServer {
+ public:
+  explicit MirrorServer(asio::io_context& io) : server_(io.get_executor(), std::ref(router_)) {}
+
+  // Gives the port.
+  Result<std::uint16_t> start(const netsim::MirrorConfig& config) {
+    mirror_.emplace(config.catalogue);
+    mirror_->add_routes(router_);
+    auto port = server_.listen_tcp(config.address, config.port);
+    if (!port) return port.error().wrap("image mirror");
+    log::info("image mirror on {}:{}, serving {}", config.address, *port, config.catalogue);
+    return port;
+  }
+  void stop() { server_.stop(); }
+
+ private:
+  std::optional<provision::Mirror> mirror_;
+  http::Router router_;
+  http::Server server_;
+};
+
+// As many connections as the system allows this user.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 Result<void> run(const Options& options) {
   LAB_TRY(const auto config, netsim::read_daemon_config(options.config));
   LAB_TRY(const Fd lock, lock_lab(options.config));
@@ -90,42 +174,36 @@ Result<void> run(const Options& options) {
   boost::asio::signal_set signals(io, SIGTERM, SIGINT);
   netsim::Switch lab_switch(clock, Random(secure_random_seed()));
   const LiveSettings live(options.config.parent_path() / "net.json");
+  Forwards forwards(io, options.config.parent_path());
   bool asked_to_end = false;
+  const auto end = [&] {
+    asked_to_end = true;
+    io.stop();
+  };
 
   netsim::Control control(
       lab_switch, clock,
       {.read_config = [&] { return netsim::read_daemon_config(options.config); },
-       .shutdown =
-           [&] {
-             asked_to_end = true;
-             io.stop();
-           },
+       .reconfigure = [&](const netsim::DaemonConfig& read) { return forwards.configure(read); },
+       .shutdown = end,
        .changed = [&](const netsim::NetState& state) { live.keep(state); }});
   LAB_CHECK(control.configure(config));
+  LAB_CHECK(forwards.configure(config));
   live.restore(control);
   signals.async_wait([&](const boost::system::error_code& failure, int signal) {
     if (failure) return;
     log::info("ending on signal {}", signal);
-    asked_to_end = true;
-    io.stop();
+    end();
   });
 
-  std::optional<provision::Mirror> mirror;
-  http::Router mirror_router;
+  MirrorServer mirror(io);
   if (config.mirror) {
-    mirror.emplace(config.mirror->catalogue);
-    mirror->add_routes(mirror_router);
-  }
-  http::Server mirror_server(io.get_executor(), std::ref(mirror_router));
-  if (config.mirror) {
-    auto port = mirror_server.listen_tcp(config.mirror->address, config.mirror->port);
-    if (!port) return port.error().wrap("image mirror");
-    control.set_mirror_port(*port);
-    log::info("image mirror on {}:{}, serving {}", config.mirror->address, *port,
-              config.mirror->catalogue);
+    LAB_TRY(const std::uint16_t port, mirror.start(*config.mirror));
+    control.set_mirror_port(port);
   }
   http::Router control_router;
   control.add_routes(control_router);
+  forwards.add_routes(control_router);
   http::Server control_server(io.get_executor(), std::ref(control_router));
   LAB_CHECK(lab_switch.start());
   // Last: who finds the socket finds a labd that works.
@@ -135,7 +213,8 @@ Result<void> run(const Options& options) {
   io.run();
 
   control_server.stop();
-  mirror_server.stop();
+  mirror.stop();
+  forwards.stop(asked_to_end);
   lab_switch.stop();
   if (asked_to_end) live.forget();
   std::error_code ignored;
@@ -158,6 +237,7 @@ int main_with(int argc, char** argv) {
   std::error_code ignored;
   options.config = fs::absolute(options.config, ignored);
   (void)std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
   const auto result = run(options);
   if (!result) {
     log::error("{}", result.error().message);

@@ -177,6 +177,7 @@ Result<void> Control::heal(const json::object&) {
 
 Result<void> Control::reload(const json::object&) {
   LAB_TRY(auto config, hooks_.read_config());
+  if (hooks_.reconfigure) LAB_CHECK(hooks_.reconfigure(config));
   return configure(std::move(config));
 }
 

@@ -31,6 +31,8 @@ class Control {
   // How the control API reaches the rest of labd.
   struct Hooks {
     std::function<Result<DaemonConfig>()> read_config;
+    // The parts of labd that are not the switch take a configuration read anew; may be empty.
+    std::function<Result<void>(const DaemonConfig&)> reconfigure;
     std::function<void()> shutdown;
     // After each change of what is set live; gives it to be kept for a restart after a crash.
     std::function<void(const NetState&)> changed;

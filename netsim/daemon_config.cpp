@@ -52,6 +52,16 @@ Result<MachinePort> parse_port(const boost::json::value& value, const std::strin
   return port;
 }
 
+Result<PortForward> parse_forward(const boost::json::value& value, const std::string& where) {
+  LAB_TRY(JsonFields fields, JsonFields::of(value, where));
+  PortForward forward;
+  LAB_TRY(forward.host, fields.port("host"));
+  LAB_TRY(forward.machine, fields.string("machine"));
+  LAB_TRY(forward.port, fields.port("port"));
+  LAB_CHECK(fields.no_others());
+  return forward;
+}
+
 Result<MirrorConfig> parse_mirror(const boost::json::value& value) {
   LAB_TRY(JsonFields fields, JsonFields::of(value, "mirror"));
   MirrorConfig mirror;
@@ -137,6 +147,10 @@ Result<DaemonConfig> parse_daemon_config(std::string_view text) {
   LAB_TRY(JsonFields fields, JsonFields::of(root, ""));
   DaemonConfig config;
   LAB_TRY(config.lab, fields.string("lab"));
+  if (fields.find("lab_id") != nullptr) {
+    LAB_TRY(config.lab_id, fields.string("lab_id"));
+    LAB_TRY(config.libvirt_uri, fields.string("libvirt_uri"));
+  }
   LAB_TRY(config.control_socket, fields.string("control_socket"));
   LAB_TRY(config.subnet, fields.string("subnet"));
   if (const auto* mirror = fields.find("mirror"); mirror != nullptr && !mirror->is_null()) {
@@ -155,6 +169,13 @@ Result<DaemonConfig> parse_daemon_config(std::string_view text) {
     LAB_CHECK(check_known(config, rule.from, where + ".from"));
     LAB_CHECK(check_known(config, rule.to, where + ".to"));
     config.links.push_back(std::move(rule));
+  }
+  LAB_TRY(const auto* forwards, fields.array("forwards"));
+  for (std::size_t i = 0; forwards != nullptr && i < forwards->size(); ++i) {
+    const std::string where = fmt::format("forwards[{}]", i);
+    LAB_TRY(auto forward, parse_forward((*forwards)[i], where));
+    LAB_CHECK(check_known(config, forward.machine, where + ".machine"));
+    config.forwards.push_back(std::move(forward));
   }
   LAB_CHECK(fields.no_others());
   return config;

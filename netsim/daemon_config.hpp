@@ -36,13 +36,23 @@ struct MirrorConfig {
   std::string catalogue;   // an OCI image layout
 };
 
+// 127.0.0.1:host on this host leads to the machine's TCP port.
+struct PortForward {
+  std::uint16_t host = 0;
+  std::string machine;
+  std::uint16_t port = 0;
+};
+
 struct DaemonConfig {
   std::string lab;
+  std::string lab_id;       // with `libvirt_uri`: where the machines are; both may be empty when
+  std::string libvirt_uri;  // nothing is forwarded
   std::string control_socket;
   std::string subnet;
   std::optional<MirrorConfig> mirror;
   std::vector<MachinePort> ports;
   std::vector<LinkRule> links;
+  std::vector<PortForward> forwards;
 };
 
 [[nodiscard]] Result<DaemonConfig> parse_daemon_config(std::string_view text);

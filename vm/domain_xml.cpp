@@ -112,10 +112,8 @@ std::string argument(std::string_view text) {
 // What libvirt has no words for: memory in a file of our choice, and a forwarded port of QEMU's
 // user networking.
 std::string command_line_xml(const MachineSpec& spec) {
-  std::string network =
+  const std::string network =
       fmt::format("user,id=mgmt,ipv6=off,hostfwd=tcp:127.0.0.1:{}-:22", spec.ssh_port);
-  for (const PortForward& forward : spec.forwards)
-    network += fmt::format(",hostfwd=tcp:127.0.0.1:{}-:{}", forward.host_port, forward.guest_port);
   return "  <qemu:commandline>\n" + argument("-object") + argument(memory_object(spec)) +
          argument("-machine") + argument("memory-backend=lab-memory") + argument("-netdev") +
          argument(network) + argument("-device") +

@@ -1,5 +1,5 @@
-// The blocking calls of libvirt's C API, all in this file and libvirt_state.cpp; each operation
-// runs on the pool.
+// The blocking calls of libvirt's C API, all in this file, libvirt_relay.cpp and
+// libvirt_state.cpp; each operation runs on the pool.
 #include <poll.h>
 
 #include <boost/asio/steady_timer.hpp>
@@ -13,6 +13,7 @@
 #include "vm/domain_xml.hpp"
 #include "vm/kvm.hpp"
 #include "vm/libvirt_handles.hpp"
+#include "vm/libvirt_relay.hpp"
 #include "vm/libvirt_session.hpp"
 #include "vm/libvirt_state.hpp"
 #include "vm/machine_files.hpp"
@@ -93,6 +94,19 @@ class LibvirtProvider final : public Provider {
     std::function<Result<MachineState>()> work = [this, &id] { return state_now(id); };
     co_return co_await run_blocking(std::move(work));
   }
+  boost::asio::awaitable<Result<PortRelay>> open_port(MachineId id,
+                                                      std::uint16_t guest_port) override {
+    std::function<Result<PortRelay>()> work = [this, &id, guest_port] {
+      return open_port_now(id, guest_port);
+    };
+    co_return co_await run_blocking(std::move(work));
+  }
+  boost::asio::awaitable<Result<void>> close_port(MachineId id, std::uint16_t guest_port) override {
+    std::function<Result<void>()> work = [this, &id, guest_port] {
+      return close_port_now(id, guest_port);
+    };
+    co_return co_await run_blocking(std::move(work));
+  }
   boost::asio::awaitable<Result<std::vector<MachineInfo>>> list(std::string lab_id) override {
     std::function<Result<std::vector<MachineInfo>>()> work = [this, &lab_id] {
       return list_now(lab_id);
@@ -119,6 +133,8 @@ class LibvirtProvider final : public Provider {
   Result<void> destroy_now(const MachineId& id);
   Result<MachineState> state_now(const MachineId& id);
   Result<std::vector<MachineInfo>> list_now(const std::string& lab_id);
+  Result<PortRelay> open_port_now(const MachineId& id, std::uint16_t guest_port);
+  Result<void> close_port_now(const MachineId& id, std::uint16_t guest_port);
 
   std::string uri_;
   std::mutex mutex_;  // guards connection_
@@ -305,6 +321,21 @@ Result<std::vector<MachineInfo>> LibvirtProvider::list_now(const std::string& la
   std::sort(machines.begin(), machines.end(),
             [](const MachineInfo& a, const MachineInfo& b) { return a.id < b.id; });
   return machines;
+}
+
+Result<PortRelay> LibvirtProvider::open_port_now(const MachineId& id, std::uint16_t guest_port) {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  LAB_TRY(const Domain domain, find(connection, id));
+  if (!domain || !is_active(state_of(domain.get())))
+    return make_error(Code::unavailable, "machine {} is not running", domain_name(id));
+  return open_relay(domain.get(), id, guest_port);
+}
+
+Result<void> LibvirtProvider::close_port_now(const MachineId& id, std::uint16_t guest_port) {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  LAB_TRY(const Domain domain, find(connection, id));
+  if (!domain || !is_active(state_of(domain.get()))) return {};
+  return close_relay(domain.get(), id, guest_port);
 }
 
 }  // namespace

@@ -66,12 +66,6 @@ struct LabNic {
   std::uint16_t nic_port = 0;
 };
 
-// 127.0.0.1:host_port on the host reaches guest_port through the management NIC. TCP.
-struct PortForward {
-  std::uint16_t host_port = 0;
-  std::uint16_t guest_port = 0;
-};
-
 struct MachineSpec {
   MachineId id;
   std::filesystem::path
@@ -86,7 +80,6 @@ struct MachineSpec {
   // 127.0.0.1:ssh_port on the host reaches port 22 of the guest through the management NIC `mgmt0`
   // (QEMU user networking: guest 10.0.2.15, host's loopback 10.0.2.2, name server 10.0.2.3).
   std::uint16_t ssh_port = 0;
-  std::vector<PortForward> forwards;  // beside that of SSH
   // The guest's memory is this file, made when missing and never removed here; empty: anonymous.
   std::filesystem::path memory_file;
 };

@@ -13,6 +13,7 @@
 
 #include "base/error.hpp"
 #include "vm/machine.hpp"
+#include "vm/port_relay.hpp"
 #include "vm/saved_state.hpp"
 
 namespace lab::vm {
@@ -61,6 +62,16 @@ class Provider {
   [[nodiscard]] virtual boost::asio::awaitable<Result<void>> destroy(MachineId id) = 0;
 
   [[nodiscard]] virtual boost::asio::awaitable<Result<MachineState>> state(MachineId id) = 0;
+
+  // Where this host reaches a TCP port of a machine that runs: a port of a loopback address that
+  // the emulator relays through the management NIC, whatever becomes of the lab's network. Made
+  // when it is not there; ends with close_port() or the emulator. Code::unavailable for a machine
+  // that does not run. Nobody has looked whether anything listens in the guest.
+  [[nodiscard]] virtual boost::asio::awaitable<Result<PortRelay>> open_port(
+      MachineId id, std::uint16_t guest_port) = 0;
+  // Connections that exist live on. What is not open is fine.
+  [[nodiscard]] virtual boost::asio::awaitable<Result<void>> close_port(
+      MachineId id, std::uint16_t guest_port) = 0;
 
   // Every machine of the lab that the provider knows, by name; of all labs of this user when
   // `lab_id` is empty.

@@ -58,6 +58,30 @@ std::vector<std::string> openssh(std::string_view program, const provision::LabV
   return {std::string(program), "-F", lab.paths.ssh_config().string()};
 }
 
+void print_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += i + 1 == row.size() ? row[i] : fmt::format("{:<{}}  ", row[i], widths[i]);
+    }
+    fmt::print("{}\n", line);
+  }
+}
+
+std::string human_bytes(std::int64_t bytes) {
+  constexpr std::array<const char*, 4> units{"kB", "MB", "GB", "TB"};
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  double value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (value /= 1000; value >= 999.95 && unit + 1 < units.size(); value /= 1000) ++unit;
+  return fmt::format("{:.1f} {}", value, units[unit]);
+}
+
 void require_running(const provision::LabView& lab, const std::string& machine) {
   value_or_fail(
       provision::ssh_target(lab.paths, lab.state.value_or(provision::LabState{}), machine));

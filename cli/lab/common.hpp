@@ -28,6 +28,12 @@ namespace lab::cli {
 [[nodiscard]] std::vector<std::string> openssh(std::string_view program,
                                                const provision::LabView& lab);
 
+// Columns as wide as their widest cell, on standard output.
+void print_table(const std::vector<std::vector<std::string>>& rows);
+
+// "1.5 MB".
+[[nodiscard]] std::string human_bytes(std::int64_t bytes);
+
 // Fails unless the lab has this machine, and it runs.
 void require_running(const provision::LabView& lab, const std::string& machine);
 

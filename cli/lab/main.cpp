@@ -62,6 +62,7 @@ int run(int argc, char** argv) {
   add_doctor(app, globals);
   add_catalogue(app, globals);
   add_net(app, globals);
+  add_forward(app, globals);
   add_version(app, globals);
   add_completion(app, globals);
   try {

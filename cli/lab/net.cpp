@@ -2,14 +2,12 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "base/http_client.hpp"
+#include "cli/lab/common.hpp"
+#include "cli/lab/labd_client.hpp"
 #include "cli/lab/verbs.hpp"
 #include "netsim/quality.hpp"
-#include "provision/lab_paths.hpp"
-#include "provision/labfile/labfile.hpp"
 
 namespace lab::cli {
 
@@ -23,44 +21,7 @@ struct Words {
   bool one_way = false;
 };
 
-// One request to the lab's labd; gives the answer's JSON, or fails with the answer's message.
-json::value call(const Globals& globals, const std::string& method, const std::string& target,
-                 const json::value& body = nullptr) {
-  const auto labfile = value_or_fail(provision::load_labfile(globals.labfile));
-  const auto paths = provision::lab_paths(provision::cache_root(), labfile.name, labfile.path);
-  http::ClientRequest request;
-  request.method = method;
-  request.target = target;
-  if (!body.is_null()) request.body = json::serialize(body);
-  auto response =
-      http::fetch_blocking({.unix_path = paths.labd_socket().string()}, std::move(request));
-  if (!response) {
-    fail(make_error(Code::unavailable, "lab \"{}\" is not up: {}; `lab up` starts it", labfile.name,
-                    response.error().message));
-  }
-  boost::system::error_code failure;
-  json::value answer = json::parse(response->body, failure);
-  if (failure || !answer.is_object()) {
-    fail(make_error(Code::internal, "labd answered {} {} with status {} and no JSON object", method,
-                    target, response->status));
-  }
-  if (response->status == 200) return answer;
-  const auto* message = answer.get_object().if_contains("message");
-  fail(Error{code_from_http_status(response->status), message != nullptr && message->is_string()
-                                                          ? std::string(message->get_string())
-                                                          : response->body});
-}
-
 std::string text(const json::value& value) { return std::string(value.as_string()); }
-
-std::string human_bytes(std::int64_t bytes) {
-  constexpr std::array<const char*, 4> units{"kB", "MB", "GB", "TB"};
-  if (bytes < 1000) return fmt::format("{} B", bytes);
-  double value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (value /= 1000; value >= 999.95 && unit + 1 < units.size(); value /= 1000) ++unit;
-  return fmt::format("{:.1f} {}", value, units[unit]);
-}
 
 // "delay 10ms loss 1%" from the JSON form.
 std::string quality_text(const json::object& quality) {
@@ -77,22 +38,6 @@ std::string drops_text(const json::object& dropped) {
         fmt::format("{}{} {}", all.empty() ? "" : ", ", std::string_view(reason), count.as_int64());
   }
   return all.empty() ? "-" : all;
-}
-
-// Columns as wide as their widest cell.
-void print_table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  for (const auto& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      line += i + 1 == row.size() ? row[i] : fmt::format("{:<{}}  ", row[i], widths[i]);
-    }
-    fmt::print("{}\n", line);
-  }
 }
 
 void print_partition(const json::value& net) {
@@ -115,7 +60,7 @@ bool matches(const std::string& wanted, const std::string& machine) {
 }
 
 void show(const Globals& globals, const std::string& from, const std::string& to) {
-  const json::value net = call(globals, "GET", "/net");
+  const json::value net = call_labd(globals, "GET", "/net");
   if (globals.json) {
     fmt::print("{}\n", json::serialize(net));
     return;
@@ -208,7 +153,7 @@ void set(const Globals& globals, const Words& given) {
   for (json::value& link : links) {
     for (const auto& [key, value] : quality) link.as_object()[key] = value;
   }
-  const json::value net = call(globals, "POST", "/net/set", json::object{{"links", links}});
+  const json::value net = call_labd(globals, "POST", "/net/set", json::object{{"links", links}});
   if (globals.json) {
     fmt::print("{}\n", json::serialize(net));
   } else {
@@ -223,7 +168,7 @@ void reset(const Globals& globals, const Words& given) {
     links = links_of(given.words, given.one_way);
     body["links"] = links;
   }
-  const json::value net = call(globals, "POST", "/net/reset", body);
+  const json::value net = call_labd(globals, "POST", "/net/reset", body);
   if (globals.json) {
     fmt::print("{}\n", json::serialize(net));
   } else {
@@ -245,7 +190,7 @@ void partition(const Globals& globals, const std::vector<std::string>& words) {
     }
   }
   const json::value net =
-      call(globals, "POST", "/net/partition", json::object{{"groups", std::move(groups)}});
+      call_labd(globals, "POST", "/net/partition", json::object{{"groups", std::move(groups)}});
   if (globals.json) {
     fmt::print("{}\n", json::serialize(net));
   } else {
@@ -254,7 +199,7 @@ void partition(const Globals& globals, const std::vector<std::string>& words) {
 }
 
 void heal(const Globals& globals) {
-  const json::value net = call(globals, "POST", "/net/heal", json::object{});
+  const json::value net = call_labd(globals, "POST", "/net/heal", json::object{});
   if (globals.json) {
     fmt::print("{}\n", json::serialize(net));
   } else {

@@ -40,6 +40,18 @@ std::string log_tail(const LabPaths& paths) {
   return text->substr(text->size() > 1000 ? text->size() - 1000 : 0);
 }
 
+// The error that labd answered with.
+Error refusal(const http::Response& reply) {
+  boost::system::error_code failure;
+  const json::value body = json::parse(reply.body, failure);
+  const json::value* message =
+      !failure && body.is_object() ? body.get_object().if_contains("message") : nullptr;
+  return make_error(
+      code_from_http_status(reply.status), "labd does not take its new configuration: {}",
+      message != nullptr && message->is_string() ? std::string_view(message->get_string())
+                                                 : std::string_view(reply.body));
+}
+
 json::array ports_of(const Labfile& labfile, const LabState& state) {
   json::array ports;
   for (const MachineConfig& machine : labfile.machines) {
@@ -52,6 +64,15 @@ json::array ports_of(const Labfile& labfile, const LabState& state) {
                                  {"nic_port", found->second.nic_port}});
   }
   return ports;
+}
+
+json::array forwards_of(const Labfile& labfile) {
+  json::array forwards;
+  for (const ForwardConfig& forward : labfile.forwards) {
+    forwards.push_back(json::object{
+        {"host", forward.host_port}, {"machine", forward.machine}, {"port", forward.port}});
+  }
+  return forwards;
 }
 
 bool is_number(const char* name) {
@@ -77,11 +98,14 @@ std::string labd_config(const LabPaths& paths, const Labfile& labfile, const Lab
                       {"port", state.mirror_port},
                       {"catalogue", catalogue_directory(cache_root).string()}};
   json::object config{{"lab", labfile.name},
+                      {"lab_id", state.id},
+                      {"libvirt_uri", state.libvirt_uri},
                       {"control_socket", paths.labd_socket().string()},
                       {"subnet", labfile.subnet},
                       {"mirror", std::move(mirror)},
                       {"ports", ports_of(labfile, state)},
-                      {"links", std::move(links)}};
+                      {"links", std::move(links)},
+                      {"forwards", forwards_of(labfile)}};
   return json::serialize(config) + "\n";
 }
 
@@ -108,8 +132,11 @@ Result<bool> ensure_labd(const LabPaths& paths, const std::string& config,
   if (labd_process(paths)) {
     if (same) return false;
     LAB_TRY(http::Response reply, ask(paths, "POST", "/reload"));
-    if (reply.status >= 300)
-      return make_error(Code::internal, "labd does not take its new configuration: {}", reply.body);
+    if (reply.status >= 300) {
+      // The file says what labd does; the next attempt finds a difference again.
+      if (old) LAB_CHECK(write_file_durably(paths.labd_config(), *old, 0600));
+      return refusal(reply);
+    }
     return true;
   }
   Command command{{program.string(), "--config", paths.labd_config().string()}};

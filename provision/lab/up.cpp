@@ -4,6 +4,7 @@
 #include "base/blocking.hpp"
 #include "base/digest.hpp"
 #include "provision/catalogue.hpp"
+#include "provision/forward/forwarder.hpp"
 #include "provision/lab/daemon.hpp"
 #include "provision/lab/keys.hpp"
 #include "provision/lab/lab.hpp"
@@ -56,6 +57,7 @@ class Up {
  private:
   Result<void> prepare();
   Result<void> choose_ports(const std::map<std::string, pid_t>& processes);
+  [[nodiscard]] Result<void> check_forwards() const;
   Result<void> prepare_nodes();
   Result<void> plan_machine(const MachineConfig& machine, const NodePrograms& programs,
                             const NodeConfig& config);
@@ -120,8 +122,6 @@ vm::MachineSpec Up::spec_of(const MachineConfig& machine) const {
     spec.identity.hosts.emplace_back(other.address, other.name);
   spec.lab_nic = {ports.mac, ports.switch_port, ports.nic_port};
   spec.ssh_port = ports.ssh_port;
-  for (const ForwardConfig& forward : labfile_.forwards)
-    if (forward.machine == machine.name) spec.forwards.push_back({forward.host_port, forward.port});
   return spec;
 }
 
@@ -132,8 +132,6 @@ std::string spec_hash(const vm::MachineSpec& spec) {
                   spec.identity.hostname, spec.identity.lab_address, spec.lab_nic.mac,
                   spec.lab_nic.switch_port, spec.lab_nic.nic_port, spec.ssh_port);
   for (const auto& [address, name] : spec.identity.hosts) text += " " + address + "=" + name;
-  for (const vm::PortForward& forward : spec.forwards)
-    text += fmt::format(" {}>{}", forward.host_port, forward.guest_port);
   return sha256_hex(text).substr(0, 16);
 }
 
@@ -185,12 +183,23 @@ Result<void> Up::prepare() {
     }
   }
   LAB_CHECK(make_directories(catalogue_directory(root_)));
+  LAB_CHECK(check_forwards());
   LAB_TRY(labd_changed_, ensure_labd(paths_, labd_config(paths_, labfile_, state_, root_),
                                      options_.programs / "labd"));
   LAB_CHECK(prepare_nodes());
   for (auto& [name, run] : runs_) {
     auto process = processes.find(name);
     run.was_running = process != processes.end() && process->second != 0;
+  }
+  return {};
+}
+
+// A labd that runs tells itself what it cannot have.
+Result<void> Up::check_forwards() const {
+  if (labd_process(paths_)) return {};
+  for (const ForwardConfig& forward : labfile_.forwards) {
+    if (!port_is_free(Transport::tcp, forward.host_port))
+      return port_taken({forward.host_port, forward.machine, forward.port});
   }
   return {};
 }

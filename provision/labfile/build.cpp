@@ -513,8 +513,8 @@ void Builder::read_swarm() {
 void Builder::read_forwards() {
   std::set<std::uint16_t> used;
   std::size_t index = 0;
-  for (const toml::table* table : root_.tables("forwards")) {
-    TableReader reader(*table, fmt::format("forwards[{}]", index++), problems_);
+  for (const toml::table* table : root_.tables("forward")) {
+    TableReader reader(*table, fmt::format("forward[{}]", index++), problems_);
     ForwardConfig forward;
     for (std::string_view key : {"host", "port"}) reader.require(key, "8080");
     reader.require("machine", "\"vm1\"");

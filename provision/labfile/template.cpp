@@ -68,7 +68,8 @@ labels = { zone = "lan" }
 machine = "vm1"
 port = 443
 tls = true
-# scenarios = ["tutorial.md"] is a key of the top, before the first [table]: what `lab run` runs.
+# Keys of the top, before the first [table]: what `lab run` runs; ports of this host for machines.
+# scenarios = ["tutorial.md"]; forward = [{ host = 8080, machine = "vm1", port = 80 }]
 )toml";
 }
 

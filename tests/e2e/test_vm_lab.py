@@ -3,56 +3,17 @@ machines serves all tests, which run in file order."""
 import json
 import os
 import pathlib
-import shutil
 import signal
-import subprocess
 import time
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-LAB = ROOT / "build/release/bin/lab"
-UP_SECONDS_MAX = 1200  # image and catalogue included, without a cache
-
-
-class Lab:
-    """The `lab` command on a copy of the repository's own labfile."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        shutil.copy(ROOT / "labfile.toml", folder / "labfile.toml")
-
-    def run(self, *words, timeout=300, check=True):
-        done = subprocess.run([LAB, *words], cwd=self.folder, capture_output=True, text=True, timeout=timeout,
-                              stdin=subprocess.DEVNULL)
-        if check:
-            assert done.returncode == 0, f"lab {' '.join(words)} -> {done.returncode}\n{done.stdout}{done.stderr}"
-        return done
-
-    def on(self, machine, *command, timeout=120, check=True):
-        return self.run("exec", machine, "--", *command, timeout=timeout, check=check).stdout
-
-    def nodes(self):
-        """Host name -> (status, availability, manager status), as `docker node ls` on vm1 says."""
-        text = self.on("vm1", "docker", "node", "ls", "--format",
-                       "{{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}}")
-        return {line.split()[0]: tuple(line.split()[1:]) for line in text.splitlines()}
-
-    def status(self):
-        return json.loads(self.run("status", "--json").stdout)
-
-    def wait_for_node(self, name, state, seconds):
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self.nodes().get(name, ("absent",))[0] == state:
-                return
-            time.sleep(0.5)
-        pytest.fail(f"{name} is not {state} after {seconds} s: {self.nodes()}")
+from lab_command import ROOT, UP_SECONDS_MAX, Lab
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    made = Lab(tmp_path_factory.mktemp("lab"))
+    made = Lab(tmp_path_factory.mktemp("lab"), (ROOT / "labfile.toml").read_text())
     try:
         made.run("up", timeout=UP_SECONDS_MAX)
         yield made

@@ -235,8 +235,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{HEAD MACHINE "[[network.links]]\nbetween=['a','a']\n", "names a twice"},
         BadInput{HEAD MACHINE "[[network.links]]\nmachine='a'\n[[network.links]]\nfrom='a'\nto='*'",
                  "the link from a to * is there already"},
-        BadInput{HEAD MACHINE "[[forwards]]\nhost=1\nport=2\nmachine='b'\n", "no such machine"},
-        BadInput{HEAD MACHINE "[[forwards]]\nhost=1\nport=2\nmachine='a'\n[[forwards]]\nhost=1\n",
+        BadInput{HEAD MACHINE "[[forward]]\nhost=1\nport=2\nmachine='b'\n", "no such machine"},
+        BadInput{HEAD MACHINE "[[forward]]\nhost=1\nport=2\nmachine='a'\n[[forward]]\nhost=1\n",
                  "port 1 of the host is forwarded already"},
         BadInput{HEAD "scenarios = ['x.md']\n" MACHINE, "there is no file /lab/x.md"}));
 
