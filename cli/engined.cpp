@@ -50,6 +50,7 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--certs-dir", config.registry.certificates_directory,
                  "Certificates of registries, one folder each");
   app.add_flag("-D,--debug", config.debug, "Log every request");
+  app.add_flag("--experimental", config.experimental, "Allow what Docker calls experimental");
   app.add_flag("--tlsverify", config.tls_verify, "Serve tcp:// hosts with mutual TLS");
   app.add_option("--tlscacert", config.tls_ca_certificate, "Whose clients are trusted");
   app.add_option("--tlscert", config.tls_certificate, "Own certificate");

@@ -20,6 +20,7 @@ struct DaemonConfig {
   std::string group = "docker";  // of the API socket
   int mtu = 1500;
   bool debug = false;
+  bool experimental = false;  // allows `docker build --squash`
   std::vector<std::string> labels;
   registry::Options registry;
   std::string crun = "crun";

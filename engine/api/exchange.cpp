@@ -14,9 +14,9 @@ namespace json = boost::json;
 
 namespace {
 
-void add_docker_headers(http::Headers& headers) {
+void add_docker_headers(http::Headers& headers, bool experimental) {
   headers.set("Api-Version", api_version);
-  headers.set("Docker-Experimental", "false");
+  headers.set("Docker-Experimental", experimental ? "true" : "false");
   headers.set("Ostype", "linux");
   headers.set("Server", "engined/" LAB_VERSION " (linux)");
 }
@@ -24,12 +24,12 @@ void add_docker_headers(http::Headers& headers) {
 }  // namespace
 
 asio::awaitable<Result<void>> DockerExchange::respond(http::Response response) {
-  add_docker_headers(response.headers);
+  add_docker_headers(response.headers, experimental_);
   co_return co_await inner_.respond(std::move(response));
 }
 
 asio::awaitable<Result<void>> DockerExchange::start(int status, http::Headers headers) {
-  add_docker_headers(headers);
+  add_docker_headers(headers, experimental_);
   co_return co_await inner_.start(status, std::move(headers));
 }
 
@@ -37,7 +37,7 @@ asio::awaitable<Result<StreamPtr>> DockerExchange::hijack(int status, http::Head
   if (status == 101) {
     headers.set("Api-Version", api_version);
   } else {
-    add_docker_headers(headers);
+    add_docker_headers(headers, experimental_);
   }
   co_return co_await inner_.hijack(status, std::move(headers));
 }

@@ -17,7 +17,8 @@ inline constexpr const char* api_version_min = "1.24";
 // Passes everything on and adds Api-Version, Docker-Experimental, Ostype and Server.
 class DockerExchange final : public http::Exchange {
  public:
-  explicit DockerExchange(http::Exchange& inner) : inner_(inner) {}
+  DockerExchange(http::Exchange& inner, bool experimental)
+      : inner_(inner), experimental_(experimental) {}
 
   const http::Request& request() const override { return inner_.request(); }
   const std::string& parameter(std::string_view name) const override {
@@ -47,6 +48,7 @@ class DockerExchange final : public http::Exchange {
 
  private:
   http::Exchange& inner_;
+  bool experimental_;
 };
 
 using Route = boost::asio::awaitable<Result<void>> (*)(Engine&, http::Exchange&);

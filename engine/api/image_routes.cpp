@@ -350,6 +350,8 @@ ImageRoutes::ImageRoutes(asio::any_io_executor executor, image::ImageStore& stor
 
 ImageRoutes::~ImageRoutes() = default;
 
+registry::Puller& ImageRoutes::puller() { return impl_->puller; }
+
 void ImageRoutes::add_to(http::Router& router) {
   const auto add = [&](std::string_view method, std::string_view pattern,
                        Done (Impl::*handler)(Exchange&)) {

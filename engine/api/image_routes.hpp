@@ -8,6 +8,7 @@
 #include "base/http_server.hpp"
 #include "engine/image/image_store.hpp"
 #include "engine/registry/options.hpp"
+#include "engine/registry/pull.hpp"
 
 namespace lab::engine::api {
 
@@ -22,6 +23,8 @@ class ImageRoutes {
   ~ImageRoutes();
 
   void add_to(http::Router& router);
+  // For builds.
+  [[nodiscard]] registry::Puller& puller();
 
   struct Impl;
 

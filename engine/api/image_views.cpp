@@ -25,15 +25,6 @@ json::value array_or_null(const std::vector<std::string>& texts) {
   return to_array(texts);
 }
 
-// As the API writes a configuration; an image's may lack labels, a container's never does.
-json::object complete_run_config(const json::object& given) {
-  auto config = container::complete_config(given);
-  if (config.has_error()) return given;
-  const json::value* labels = given.if_contains("Labels");
-  if (labels == nullptr || labels->is_null()) (*config)["Labels"] = nullptr;
-  return std::move(*config);
-}
-
 bool matches_reference(const std::vector<std::string>& patterns, const image::Reference& name) {
   return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
     return ::fnmatch(pattern.c_str(), name.familiar().c_str(), FNM_PATHNAME) == 0 ||
@@ -134,8 +125,10 @@ Result<json::array> list_images(const ImageStore& store, const FilterSet& filter
     names[named.image_id].push_back(std::move(named.reference));
   }
   std::vector<ImagePtr> images = store.list();
+  // The steps of a build may be of one second.
   std::stable_sort(images.begin(), images.end(), [](const ImagePtr& a, const ImagePtr& b) {
-    return unix_seconds(a->created) > unix_seconds(b->created);
+    return std::pair(unix_seconds(a->created), a->created) >
+           std::pair(unix_seconds(b->created), b->created);
   });
   json::array lines;
   for (const ImagePtr& image : images) {
@@ -176,10 +169,11 @@ Result<json::object> inspect_image(const ImageStore& store, const Image& image) 
   document["Comment"] = text_of(config, "comment");
   document["Created"] = image.created;
   document["Container"] = text_of(config, "container");
-  document["ContainerConfig"] = complete_run_config(object_of(config, "container_config"));
+  document["ContainerConfig"] =
+      container::complete_image_config(object_of(config, "container_config"));
   document["DockerVersion"] = text_of(config, "docker_version");
   document["Author"] = text_of(config, "author");
-  document["Config"] = complete_run_config(image.run_config());
+  document["Config"] = container::complete_image_config(image.run_config());
   document["Architecture"] = text_of(config, "architecture");
   if (std::string variant = text_of(config, "variant"); !variant.empty()) {
     document["Variant"] = variant;

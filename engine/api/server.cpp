@@ -7,6 +7,7 @@
 
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "engine/api/build_routes.hpp"
 #include "engine/api/exchange.hpp"
 #include "engine/api/routes.hpp"
 
@@ -76,10 +77,11 @@ ApiServer::ApiServer(Engine& engine)
   add_volume_routes(router_, engine);
   add_swarm_routes(router_, engine);
   images_.add_to(router_);
+  add_build_routes(router_, BuildParts{engine, images_.puller()});
 }
 
 asio::awaitable<Result<void>> ApiServer::handle(http::Exchange& plain) {
-  DockerExchange exchange(plain);
+  DockerExchange exchange(plain, engine_.config().experimental);
   const http::Request& request = plain.request();
   log::debug("{} {}", request.method, request.target);
   Result<void> result = check_version(request.path);

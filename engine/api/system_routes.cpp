@@ -37,11 +37,11 @@ std::string kernel_version() {
   return name.release;
 }
 
-asio::awaitable<Result<void>> version(Engine&, http::Exchange& exchange) {
+asio::awaitable<Result<void>> version(Engine& engine, http::Exchange& exchange) {
   json::object details{{"ApiVersion", api_version},
                        {"Arch", "amd64"},
                        {"BuildTime", ""},
-                       {"Experimental", "false"},
+                       {"Experimental", engine.config().experimental ? "true" : "false"},
                        {"GitCommit", ""},
                        {"GoVersion", ""},
                        {"KernelVersion", kernel_version()},
@@ -183,7 +183,7 @@ json::object info_document(Engine& engine) {
   document["NGoroutines"] = 0;
   add_host(document, engine);
   document["Labels"] = to_array(engine.config().labels);
-  document["ExperimentalBuild"] = false;
+  document["ExperimentalBuild"] = engine.config().experimental;
   document["ServerVersion"] = LAB_VERSION;
   document["Runtimes"] = json::object{{"crun", json::object{{"path", engine.config().crun}}}};
   document["DefaultRuntime"] = "crun";

@@ -318,19 +318,7 @@ class Parser {
   explicit Parser(std::string_view text) : lines_(text) {}
 
   Result<Dockerfile> run() {
-    std::string_view raw;
-    while (lines_.next(raw)) {
-      LAB_CHECK(check_length(raw));
-      std::string_view line = trim_left(raw);
-      LAB_CHECK(take_directive(line));
-      if (line.empty() || line.front() == '#') continue;
-      int start = lines_.number();
-      LAB_TRY(std::string joined, join_continuations(line));
-      Result<Instruction> instruction = parse_instruction(joined, file_.escape);
-      Result<void> added =
-          instruction ? add(std::move(*instruction), start) : Result<void>(instruction.error());
-      if (!added) return bad("dockerfile parse error line {}: {}", start, added.error().message);
-    }
+    LAB_CHECK(each_line([this](Instruction instruction) { return add(std::move(instruction)); }));
     if (file_.stages.empty() && file_.global_arguments.empty())
       return bad("file with no instructions");
     if (!file_.warnings.empty()) {
@@ -340,7 +328,39 @@ class Parser {
     return std::move(file_);
   }
 
+  Result<std::vector<Instruction>> run_fragment() {
+    std::vector<Instruction> all;
+    LAB_CHECK(each_line([&all](Instruction instruction) {
+      all.push_back(std::move(instruction));
+      return Result<void>();
+    }));
+    return all;
+  }
+
  private:
+  template <typename Take>
+  Result<void> each_line(const Take& take) {
+    std::string_view raw;
+    while (lines_.next(raw)) {
+      LAB_CHECK(check_length(raw));
+      std::string_view line = trim_left(raw);
+      LAB_CHECK(take_directive(line));
+      if (line.empty() || line.front() == '#') continue;
+      int start = lines_.number();
+      LAB_TRY(std::string joined, join_continuations(line));
+      Result<Instruction> instruction = parse_instruction(joined, file_.escape);
+      Result<void> taken;
+      if (instruction) {
+        instruction->line = start;
+        taken = take(std::move(*instruction));
+      } else {
+        taken = std::move(instruction).error();
+      }
+      if (!taken) return bad("dockerfile parse error line {}: {}", start, taken.error().message);
+    }
+    return {};
+  }
+
   Result<void> check_length(std::string_view line) const {
     if (line.size() <= line_bytes_max) return {};
     return bad("dockerfile line greater than max allowed size of {}", line_bytes_max);
@@ -392,8 +412,7 @@ class Parser {
     return joined;
   }
 
-  Result<void> add(Instruction instruction, int line) {
-    instruction.line = line;
+  Result<void> add(Instruction instruction) {
     if (instruction.name == "FROM") return add_stage(instruction);
     if (!file_.stages.empty()) {
       file_.stages.back().instructions.push_back(std::move(instruction));
@@ -436,8 +455,8 @@ class Parser {
 }  // namespace
 
 Result<Instruction> parse_instruction(std::string_view line, char escape) {
-  std::string_view text = trim(line);
   Instruction it;
+  std::string_view text = trim(line);
   it.original = text;
   std::size_t end = 0;
   while (end < text.size() && !is_space(text[end])) ++end;
@@ -454,5 +473,9 @@ Result<Instruction> parse_instruction(std::string_view line, char escape) {
 }
 
 Result<Dockerfile> parse_dockerfile(std::string_view text) { return Parser(text).run(); }
+
+Result<std::vector<Instruction>> parse_instructions(std::string_view text) {
+  return Parser(text).run_fragment();
+}
 
 }  // namespace lab::engine::build

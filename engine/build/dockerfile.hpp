@@ -26,7 +26,8 @@ struct Instruction {
   //   MAINTAINER, USER, WORKDIR, STOPSIGNAL   the whole text
   //   all others              one word each
   std::vector<std::string> arguments;
-  bool json = false;  // the arguments were a JSON array
+  bool json = false;     // the arguments were a JSON array
+  bool literal = false;  // no variables are put in: a LABEL of --label
 };
 
 struct Stage {
@@ -49,7 +50,10 @@ struct Dockerfile {
 // RUM".
 [[nodiscard]] Result<Dockerfile> parse_dockerfile(std::string_view text);
 
-// One instruction, as ONBUILD triggers and `docker commit --change` have them.
+// One instruction, as ONBUILD triggers are.
 [[nodiscard]] Result<Instruction> parse_instruction(std::string_view line, char escape = '\\');
+
+// Instructions that are no whole file, as `docker commit --change` has them.
+[[nodiscard]] Result<std::vector<Instruction>> parse_instructions(std::string_view text);
 
 }  // namespace lab::engine::build

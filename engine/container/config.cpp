@@ -197,6 +197,14 @@ Result<json::object> complete_config(const json::object& given) {
   return config;
 }
 
+json::object complete_image_config(const json::object& given) {
+  auto config = complete_config(given);
+  if (config.has_error()) return given;
+  const json::value* labels = given.if_contains("Labels");
+  if (labels == nullptr || labels->is_null()) (*config)["Labels"] = nullptr;
+  return std::move(*config);
+}
+
 Result<json::object> complete_host_config(const json::object& given) {
   LAB_TRY(json::object host, complete(host_config_template, host_config_omitted_when_empty, given));
   if (text_of(host, "NetworkMode").empty()) host["NetworkMode"] = "default";

@@ -16,6 +16,10 @@ namespace lab::engine::container {
 [[nodiscard]] Result<boost::json::object> complete_config(const boost::json::object& given);
 [[nodiscard]] Result<boost::json::object> complete_host_config(const boost::json::object& given);
 
+// As complete_config(), of an image's configuration: it may lack labels, which a container's never
+// does. What is malformed is given back as it is.
+[[nodiscard]] boost::json::object complete_image_config(const boost::json::object& given);
+
 // Fills what the request leaves open from the image's configuration (its member "config"). Names
 // the missing command as Docker does.
 [[nodiscard]] Result<void> merge_image_config(boost::json::object& config,

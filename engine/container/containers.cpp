@@ -37,6 +37,7 @@ Containers::Containers(Services services)
 Result<void> Containers::load() {
   LAB_CHECK(make_directories(services_.data_root / "containers", 0710));
   LAB_CHECK(make_directories(services_.data_root / "overlay", 0710));
+  LAB_CHECK(make_base_layer(services_.data_root));
   LAB_CHECK(services_.runtime.prepare_folders());
   LAB_TRY(auto documents, services_.store.all(kind));
   std::set<std::string> known;
@@ -143,6 +144,12 @@ std::filesystem::path Containers::folder(const std::string& id) const {
 
 std::filesystem::path Containers::log_path(const std::string& id) const {
   return folder(id) / (id + "-json.log");
+}
+
+Result<std::vector<std::filesystem::path>> Containers::lowers(const std::string& id) const {
+  LAB_TRY(auto folders, services_.images.held_lower_directories(id));
+  folders.push_back(services_.data_root / "base");
+  return folders;
 }
 
 RootfsPaths Containers::rootfs(const std::string& id) const {

@@ -91,6 +91,8 @@ class Containers final : public image::ImageUsers {
   [[nodiscard]] std::filesystem::path folder(const std::string& id) const;
   [[nodiscard]] std::filesystem::path log_path(const std::string& id) const;
   [[nodiscard]] RootfsPaths rootfs(const std::string& id) const;
+  // The layers below the container's writable one, topmost first.
+  [[nodiscard]] Result<std::vector<std::filesystem::path>> lowers(const std::string& id) const;
   [[nodiscard]] const Services& services() const { return services_; }
   [[nodiscard]] const HostFeatures& host() const { return host_; }
   void emit(const Container& container, std::string action, Attributes more = {}) const;

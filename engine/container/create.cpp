@@ -105,8 +105,8 @@ Result<void> Containers::materialize(const Container& container) const {
       container.mounts.begin(), container.mounts.end(),
       [](const MountPoint& mount) { return mount.type == "volume" && mount.copy_from_image; });
   if (!fills) return {};
-  LAB_TRY(auto lowers, services_.images.held_lower_directories(container.id));
-  LAB_CHECK(mount_rootfs(paths, lowers));
+  LAB_TRY(auto layers, lowers(container.id));
+  LAB_CHECK(mount_rootfs(paths, layers));
   Result<void> done;
   for (const MountPoint& mount : container.mounts) {
     if (mount.type != "volume" || !mount.copy_from_image) continue;
@@ -143,7 +143,11 @@ asio::awaitable<Result<CreateResult>> Containers::create(CreateRequest request) 
   container->id = secure_random_hex(32);
   LAB_CO_TRY(container->config, complete_config(request.config));
   LAB_CO_TRY(container->host_config, complete_host_config(request.host_config));
-  LAB_CO_TRY(image::ImagePtr image, services_.images.resolve(text_of(container->config, "Image")));
+  // Without an image: on no layers at all, as the first steps of a build from scratch are.
+  auto image = std::make_shared<const image::Image>();
+  if (std::string wanted = text_of(container->config, "Image"); !wanted.empty()) {
+    LAB_CO_TRY(image, services_.images.resolve(wanted));
+  }
   container->image_id = image->id;
   WallTime now = services_.clock.wall_now();
   container->created = format_rfc3339(now);

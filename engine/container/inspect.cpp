@@ -93,7 +93,7 @@ json::array mounts_document(const Container& container) {
 json::object driver_document(const Containers& containers, const Container& container) {
   RootfsPaths paths = containers.rootfs(container.id);
   std::string lower;
-  if (auto lowers = containers.services().images.held_lower_directories(container.id)) {
+  if (auto lowers = containers.lowers(container.id)) {
     for (const std::filesystem::path& folder : *lowers)
       lower += (lower.empty() ? "" : ":") + folder.string();
   }

@@ -55,6 +55,24 @@ RootfsPaths rootfs_paths(const std::filesystem::path& data_root, const std::stri
   return RootfsPaths{base / "diff", base / "work", base / "merged"};
 }
 
+Result<std::filesystem::path> make_base_layer(const std::filesystem::path& data_root) {
+  std::filesystem::path base = data_root / "base";
+  for (const char* folder : {"dev/pts", "dev/shm", "etc", "proc", "sys"})
+    LAB_CHECK(make_directories(base / folder));
+  for (const char* file :
+       {".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"}) {
+    std::error_code ignored;
+    if (!std::filesystem::exists(base / file, ignored))
+      LAB_CHECK(write_file(base / file, "", 0755));
+  }
+  std::error_code failure;
+  if (!std::filesystem::is_symlink(base / "etc/mtab", failure))
+    std::filesystem::create_symlink("/proc/mounts", base / "etc/mtab", failure);
+  if (!failure) return base;
+  return make_error(Code::internal, "creating {}: {}", (base / "etc/mtab").string(),
+                    failure.message());
+}
+
 Result<void> mount_rootfs(const RootfsPaths& paths,
                           const std::vector<std::filesystem::path>& lowers) {
   LAB_CHECK(make_directories(paths.upper));

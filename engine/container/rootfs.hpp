@@ -20,6 +20,11 @@ struct RootfsPaths {
 [[nodiscard]] RootfsPaths rootfs_paths(const std::filesystem::path& data_root,
                                        const std::string& id);
 
+// The lowest layer of every container, below its image: the mount points and files that containers
+// have without being part of an image (/proc, /etc/hosts, /.dockerenv...), so that they are not in
+// the writable layer either. Made if missing.
+[[nodiscard]] Result<std::filesystem::path> make_base_layer(const std::filesystem::path& data_root);
+
 // Creates the folders and mounts; a mount that is there already is used. `lowers` topmost first.
 [[nodiscard]] Result<void> mount_rootfs(const RootfsPaths& paths,
                                         const std::vector<std::filesystem::path>& lowers);

@@ -144,8 +144,8 @@ Result<SpecPaths> Containers::spec_paths(const Container& container) const {
 // Blocks. What a failure leaves is for clean_up().
 Result<Runtime::Launched> Containers::launch(const Container& container) const {
   RootfsPaths paths = rootfs(container.id);
-  LAB_TRY(auto lowers, services_.images.held_lower_directories(container.id));
-  LAB_CHECK(mount_rootfs(paths, lowers));
+  LAB_TRY(auto layers, lowers(container.id));
+  LAB_CHECK(mount_rootfs(paths, layers));
   LAB_TRY(User user, resolve_user(paths.merged, text_of(container.config, "User"),
                                   texts_of(container.host_config, "GroupAdd")));
   if (std::string own = text_of(container.config, "WorkingDir"); !own.empty())

@@ -72,8 +72,9 @@ class HashingSource final : public ByteSource {
 [[nodiscard]] Result<void> drain(ByteSource& source);
 [[nodiscard]] Result<std::string> read_to_end(ByteSource& source, std::size_t bytes_max);
 
-// Undoes gzip (several members too) and zstd, recognised by their first bytes; hands on anything
-// else unchanged. `input` outlives it. A stream cut short is an error.
+// Undoes gzip, zstd, bzip2 and xz (several streams one behind the other too), recognised by their
+// first bytes; hands on anything else unchanged. `input` outlives it. A stream cut short is an
+// error.
 [[nodiscard]] std::unique_ptr<ByteSource> make_decompressor(ByteSource& input);
 
 }  // namespace lab::engine::layer

@@ -1,3 +1,5 @@
+#include <bzlib.h>
+#include <lzma.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -11,6 +13,7 @@ namespace {
 
 constexpr std::size_t input_size = std::size_t{128} << 10;
 constexpr int gzip_with_largest_window = 16 + MAX_WBITS;
+constexpr std::uint64_t xz_memory_bytes_max = std::uint64_t{256} << 20;
 
 // Compressed bytes read ahead; what was read first (to recognise the format) comes first.
 class Input {
@@ -132,6 +135,83 @@ class ZstdCodec final : public Codec {
   bool may_hold_output_ = false;
 };
 
+class Bzip2Codec final : public Codec {
+ public:
+  Bzip2Codec() { begin(); }
+  Bzip2Codec(const Bzip2Codec&) = delete;
+  Bzip2Codec& operator=(const Bzip2Codec&) = delete;
+  ~Bzip2Codec() override { BZ2_bzDecompressEnd(&stream_); }
+
+  Result<std::size_t> read(Input& input, char* buffer, std::size_t size) override {
+    stream_.next_out = buffer;
+    stream_.avail_out = static_cast<unsigned>(size);
+    while (stream_.avail_out == size) {
+      LAB_CHECK(input.fill(1));
+      const std::string_view window = input.window();
+      if (window.empty()) {
+        if (between_streams_) return std::size_t{0};
+        return Error{Code::invalid_argument, "bzip2: unexpected EOF"};
+      }
+      stream_.next_in = const_cast<char*>(window.data());
+      stream_.avail_in = static_cast<unsigned>(window.size());
+      const int status = BZ2_bzDecompress(&stream_);
+      input.consume(window.size() - stream_.avail_in);
+      between_streams_ = status == BZ_STREAM_END;
+      if (between_streams_) {
+        const bz_stream ended = stream_;
+        BZ2_bzDecompressEnd(&stream_);
+        begin();
+        stream_.next_out = ended.next_out;
+        stream_.avail_out = ended.avail_out;
+      } else if (status != BZ_OK) {
+        return Error{Code::invalid_argument, "bzip2: invalid data"};
+      }
+    }
+    return size - stream_.avail_out;
+  }
+
+ private:
+  void begin() {
+    stream_ = {};
+    BZ2_bzDecompressInit(&stream_, 0, 0);
+  }
+
+  bz_stream stream_ = {};
+  bool between_streams_ = false;
+};
+
+class XzCodec final : public Codec {
+ public:
+  XzCodec() {
+    if (lzma_stream_decoder(&stream_, xz_memory_bytes_max, LZMA_CONCATENATED) != LZMA_OK)
+      lzma_end(&stream_);  // then lzma_code() fails
+  }
+  XzCodec(const XzCodec&) = delete;
+  XzCodec& operator=(const XzCodec&) = delete;
+  ~XzCodec() override { lzma_end(&stream_); }
+
+  Result<std::size_t> read(Input& input, char* buffer, std::size_t size) override {
+    stream_.next_out = reinterpret_cast<std::uint8_t*>(buffer);
+    stream_.avail_out = size;
+    while (stream_.avail_out == size && !ended_) {
+      LAB_CHECK(input.fill(1));
+      const std::string_view window = input.window();
+      stream_.next_in = reinterpret_cast<const std::uint8_t*>(window.data());
+      stream_.avail_in = window.size();
+      const lzma_ret status = lzma_code(&stream_, window.empty() ? LZMA_FINISH : LZMA_RUN);
+      input.consume(window.size() - stream_.avail_in);
+      ended_ = status == LZMA_STREAM_END;
+      if (status == LZMA_BUF_ERROR) return Error{Code::invalid_argument, "xz: unexpected EOF"};
+      if (!ended_ && status != LZMA_OK) return Error{Code::invalid_argument, "xz: invalid data"};
+    }
+    return size - stream_.avail_out;
+  }
+
+ private:
+  lzma_stream stream_ = LZMA_STREAM_INIT;
+  bool ended_ = false;
+};
+
 class Decompressor final : public ByteSource {
  public:
   explicit Decompressor(ByteSource& source) : input_(source) {}
@@ -145,11 +225,20 @@ class Decompressor final : public ByteSource {
   Result<void> recognise() {
     constexpr std::string_view gzip_magic("\x1f\x8b\x08", 3);
     constexpr std::string_view zstd_magic("\x28\xb5\x2f\xfd", 4);
-    LAB_CHECK(input_.fill(zstd_magic.size()));
+    constexpr std::string_view bzip2_magic("BZh", 3);
+    constexpr std::string_view xz_magic(
+        "\xfd"
+        "7zXZ\0",
+        6);
+    LAB_CHECK(input_.fill(xz_magic.size()));
     if (input_.window().starts_with(gzip_magic)) {
       codec_ = std::make_unique<GzipCodec>();
     } else if (input_.window().starts_with(zstd_magic)) {
       codec_ = std::make_unique<ZstdCodec>();
+    } else if (input_.window().starts_with(bzip2_magic)) {
+      codec_ = std::make_unique<Bzip2Codec>();
+    } else if (input_.window().starts_with(xz_magic)) {
+      codec_ = std::make_unique<XzCodec>();
     } else {
       codec_ = std::make_unique<PlainCodec>();
     }

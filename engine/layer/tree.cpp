@@ -88,6 +88,12 @@ Result<Tree> Tree::open(const std::string& directory) {
   return Tree(std::move(root));
 }
 
+Result<Tree> Tree::open(int directory) {
+  Fd root(::openat(directory, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return errno_error(errno, "opening a folder");
+  return Tree(std::move(root));
+}
+
 Result<int> Tree::folder(const std::string& path) {
   if (path.empty()) return root_.get();
   if (cached_ && path == cached_path_) return cached_.get();

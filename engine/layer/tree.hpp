@@ -20,6 +20,8 @@ namespace lab::engine::layer {
 class Tree {
  public:
   [[nodiscard]] static Result<Tree> open(const std::string& directory);
+  // Of an open folder, which stays the caller's.
+  [[nodiscard]] static Result<Tree> open(int directory);
 
   [[nodiscard]] int root() const { return root_.get(); }
   // The folder `path` (clean), resolved as if the tree were "/"; missing folders are made (0755).

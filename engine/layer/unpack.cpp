@@ -45,8 +45,9 @@ la_ssize_t read_callback(archive* reader, void* data, const void** bytes) {
 
 class Unpacker {
  public:
-  Unpacker(ByteSource& source, Tree tree)
-      : state_{&source, std::string(std::size_t{256} << 10, '\0'), {}},
+  Unpacker(ByteSource& source, Tree tree, bool whiteouts)
+      : whiteouts_(whiteouts),
+        state_{&source, std::string(std::size_t{256} << 10, '\0'), {}},
         reader_(archive_read_new(), archive_read_free),
         tree_(std::move(tree)) {}
 
@@ -67,10 +68,12 @@ class Unpacker {
   Result<void> clear_place(int folder, const std::string& name);
   Result<void> set_metadata(archive_entry* entry, int folder, const std::string& name);
   Result<void> set_root_metadata(archive_entry* entry);
-  Result<void> copy_data(int fd);
+  Result<void> copy_data(int fd, la_int64_t size);
   Result<void> set_directory_times();
   Error archive_failure(std::string_view context);
 
+  const bool whiteouts_;
+  bool padding_missing_ = false;  // behind the last file
   ReaderState state_;
   std::unique_ptr<archive, int (*)(archive*)> reader_;
   Tree tree_;
@@ -91,7 +94,7 @@ Result<UnpackResult> Unpacker::run() {
   if (archive_read_open(reader_.get(), &state_, nullptr, read_callback, nullptr) != ARCHIVE_OK) {
     return archive_failure("reading a layer");
   }
-  while (true) {
+  while (!padding_missing_) {
     archive_entry* entry = nullptr;
     const int status = archive_read_next_header(reader_.get(), &entry);
     if (status == ARCHIVE_EOF) break;
@@ -108,10 +111,10 @@ Result<void> Unpacker::one_entry(archive_entry* entry) {
   const char* raw_path = archive_entry_pathname(entry);
   if (raw_path == nullptr) return archive_failure("a name that cannot be read");
   LAB_TRY(const std::string path, clean_path(raw_path));
-  if (path.empty()) return set_root_metadata(entry);
+  if (path.empty()) return whiteouts_ ? set_root_metadata(entry) : Result<void>();
   const auto [parent, name] = split_path(path);
-  auto done =
-      name.starts_with(whiteout_prefix) ? whiteout(parent, name) : make(entry, parent, name);
+  const bool hides = whiteouts_ && name.starts_with(whiteout_prefix);
+  auto done = hides ? whiteout(parent, name) : make(entry, parent, name);
   if (done.has_error()) return std::move(done).error().wrap("{}", path);
   return {};
 }
@@ -159,7 +162,7 @@ Result<bool> Unpacker::make_directory(int folder, const std::string& name) {
   if (S_ISDIR(status.st_mode)) return false;
   LAB_CHECK(remove_at(folder, name));
   if (::mkdirat(folder, name.c_str(), 0755) != 0) return errno_error(errno, "making a folder");
-  return S_ISCHR(status.st_mode) && status.st_rdev == ::makedev(0, 0);
+  return whiteouts_ && S_ISCHR(status.st_mode) && status.st_rdev == ::makedev(0, 0);
 }
 
 Result<void> Unpacker::make(archive_entry* entry, const std::string& parent,
@@ -217,13 +220,17 @@ Result<void> Unpacker::make_hard_link(const std::string& target, int folder,
   return {};
 }
 
-Result<void> Unpacker::copy_data(int fd) {
+Result<void> Unpacker::copy_data(int fd, la_int64_t file_size) {
+  la_int64_t end = 0;
   while (true) {
     const void* block = nullptr;
     std::size_t size = 0;
     la_int64_t offset = 0;
     const int status = archive_read_data_block(reader_.get(), &block, &size, &offset);
     if (status == ARCHIVE_EOF) return {};
+    // The docker command ends some archives without filling up the last block.
+    padding_missing_ = status == ARCHIVE_FATAL && !state_.error && end == file_size && !whiteouts_;
+    if (padding_missing_) return {};
     if (status != ARCHIVE_OK) return archive_failure("reading a file of a layer");
     const char* bytes = static_cast<const char*>(block);
     while (size > 0) {
@@ -234,6 +241,7 @@ Result<void> Unpacker::copy_data(int fd) {
       offset += written;
       size -= static_cast<std::size_t>(written);
     }
+    end = offset;
   }
 }
 
@@ -241,8 +249,8 @@ Result<void> Unpacker::make_file(archive_entry* entry, int folder, const std::st
   constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   Fd fd(::openat(folder, name.c_str(), flags, 0600));
   if (!fd) return errno_error(errno, "making a file");
-  LAB_CHECK(copy_data(fd.get()));
   const la_int64_t size = archive_entry_size(entry);
+  LAB_CHECK(copy_data(fd.get(), size));
   if (archive_entry_sparse_count(entry) > 0 && ::ftruncate(fd.get(), size) != 0) {
     return errno_error(errno, "setting a file's size");
   }
@@ -340,11 +348,39 @@ Result<void> Unpacker::set_directory_times() {
 
 }  // namespace
 
-Result<UnpackResult> unpack_layer(ByteSource& tar, const std::filesystem::path& directory) {
+namespace {
+
+Result<UnpackResult> unpack(ByteSource& tar, Tree tree, bool whiteouts) {
   const Utf8Locale locale;
-  LAB_TRY(Tree tree, Tree::open(directory.string()));
-  Unpacker unpacker(tar, std::move(tree));
+  Unpacker unpacker(tar, std::move(tree), whiteouts);
   return unpacker.run();
+}
+
+}  // namespace
+
+Result<UnpackResult> unpack_layer(ByteSource& tar, const std::filesystem::path& directory) {
+  LAB_TRY(Tree tree, Tree::open(directory.string()));
+  return unpack(tar, std::move(tree), true);
+}
+
+Result<UnpackResult> unpack_files(ByteSource& tar, const std::filesystem::path& directory) {
+  LAB_TRY(Tree tree, Tree::open(directory.string()));
+  return unpack(tar, std::move(tree), false);
+}
+
+Result<UnpackResult> unpack_files(ByteSource& tar, int directory) {
+  LAB_TRY(Tree tree, Tree::open(directory));
+  return unpack(tar, std::move(tree), false);
+}
+
+bool is_tar(ByteSource& bytes) {
+  const std::unique_ptr<ByteSource> plain = make_decompressor(bytes);
+  ReaderState state{plain.get(), std::string(std::size_t{16} << 10, '\0'), {}};
+  const std::unique_ptr<archive, int (*)(archive*)> reader(archive_read_new(), archive_read_free);
+  archive_read_support_format_tar(reader.get());
+  archive_entry* entry = nullptr;
+  return archive_read_open(reader.get(), &state, nullptr, read_callback, nullptr) == ARCHIVE_OK &&
+         archive_read_next_header(reader.get(), &entry) == ARCHIVE_OK;
 }
 
 }  // namespace lab::engine::layer

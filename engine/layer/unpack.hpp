@@ -1,5 +1,5 @@
-// A layer's tar stream unpacked into a folder that overlayfs can use as a lower directory:
-// whiteouts (".wh.NAME") become character devices 0/0, opaque markers the attribute
+// A tar stream unpacked into a folder. A layer's becomes what overlayfs can use as a lower
+// directory: whiteouts (".wh.NAME") become character devices 0/0, opaque markers the attribute
 // trusted.overlay.opaque. Owners, modes, times, extended attributes, hard links and devices are
 // kept, so it needs root.
 //
@@ -27,6 +27,15 @@ struct UnpackResult {
 // tree.
 [[nodiscard]] Result<UnpackResult> unpack_layer(ByteSource& tar,
                                                 const std::filesystem::path& directory);
+
+// As above, of a tar that is no layer: names that begin with ".wh." are plain files, and the folder
+// may hold something, which is merged (folders) or replaced. It keeps its own owner and mode.
+[[nodiscard]] Result<UnpackResult> unpack_files(ByteSource& tar,
+                                                const std::filesystem::path& directory);
+[[nodiscard]] Result<UnpackResult> unpack_files(ByteSource& tar, int directory);
+
+// Whether a tar can be read from `bytes`, compressed or not: its first header is looked at.
+[[nodiscard]] bool is_tar(ByteSource& bytes);
 
 // Removes a folder and all below it without following links; not being there is no error.
 [[nodiscard]] Result<void> remove_tree(const std::filesystem::path& directory);

@@ -1,0 +1,195 @@
+#include "engine/api/build_routes.hpp"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <memory>
+
+#include "base/blocking.hpp"
+#include "engine/api/exchange.hpp"
+#include "engine/build/build_request.hpp"
+#include "engine/build/commit.hpp"
+#include "engine/build/remote.hpp"
+#include "engine/registry/pipe.hpp"
+#include "engine/util/json.hpp"
+
+namespace lab::engine::api {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+using Done = asio::awaitable<Result<void>>;
+
+namespace {
+
+constexpr std::size_t waiting_bytes_max = std::size_t{4} << 20;
+constexpr std::size_t piece_bytes = std::size_t{128} << 10;
+
+asio::awaitable<void> unpack_on_pool(build::BuildContext& context, registry::Pipe& pipe,
+                                     Result<void>& outcome) {
+  std::function<void()> work = [&] {
+    outcome = context.unpack(pipe.source());
+    if (outcome.has_error()) pipe.fail_reader(outcome.error());
+  };
+  co_await run_on_pool(std::move(work));
+}
+
+// The request's body into the context's folder.
+Done receive_context(http::Exchange& exchange, const asio::any_io_executor& executor,
+                     build::BuildContext& context) {
+  registry::Pipe pipe(executor, waiting_bytes_max);
+  Result<void> unpacked;
+  registry::TaskGroup group(executor);
+  group.spawn(unpack_on_pool(context, pipe, unpacked));
+  Result<void> fed;
+  while (fed.has_value()) {
+    std::string piece(piece_bytes, '\0');
+    auto count = co_await exchange.read_some(asio::buffer(piece));
+    if (!count) {
+      fed = std::move(count).error();
+      pipe.fail(fed.error());
+    } else if (*count == 0) {
+      pipe.end();
+      break;
+    } else {
+      piece.resize(*count);
+      fed = co_await pipe.push(std::move(piece));
+    }
+  }
+  co_await group.wait();
+  co_return unpacked;
+}
+
+// One request: everything that lives as long as its build.
+struct Job {
+  Job(Engine& engine, registry::Puller& puller, build::BuildRequest asked, bool with_ids)
+      : request(std::move(asked)),
+        progress(engine.executor(), engine.clock()),
+        output(progress, request.quiet, with_ids),
+        guard(engine.images()),
+        context(engine.images().temporary_directory()),
+        parts{engine.containers(), puller, engine.config().registry},
+        builder(parts, request.options, output, context) {}
+
+  build::BuildRequest request;
+  registry::Progress progress;
+  build::BuildOutput output;
+  image::ImageStore::Guard guard;
+  build::BuildContext context;
+  build::Builder::Parts parts;
+  build::Builder builder;
+  Result<std::string> outcome = Error{Code::internal, "the build did not end"};
+};
+
+asio::awaitable<void> run_build(Job& job) {
+  Result<void> ready;
+  if (!job.request.remote.empty()) {
+    registry::Progress& progress = job.progress;
+    ready = co_await build::fetch_context(job.context, job.request.remote, job.parts, progress);
+  }
+  Result<build::Dockerfile> file = Error{};
+  if (ready) {
+    file = co_await run_blocking<Result<build::Dockerfile>>(
+        [&job] { return job.context.take_dockerfile(job.request.options.dockerfile); });
+  } else {
+    file = std::move(ready).error();
+  }
+  if (file) {
+    job.outcome = co_await job.builder.run(std::move(*file));
+  } else {
+    job.outcome = std::move(file).error();
+  }
+  if (job.outcome) {
+    job.output.result(*job.outcome);
+  } else {
+    job.output.release();
+    if (job.progress.started()) {
+      json::object detail;
+      if (job.builder.exit_code() != 0) detail["code"] = job.builder.exit_code();
+      detail["message"] = job.outcome.error().message;
+      json::object line;
+      line["errorDetail"] = std::move(detail);
+      line["error"] = job.outcome.error().message;
+      job.progress.raw(line);
+    }
+  }
+  job.progress.finish();
+}
+
+Done send_lines(http::Exchange& exchange, Job& job) {
+  if (!co_await job.progress.any()) co_return Result<void>();
+  http::Headers headers{{"Content-Type", "application/json"}};
+  LAB_CO_CHECK(co_await exchange.start(200, std::move(headers)));
+  for (;;) {
+    const std::string lines = co_await job.progress.next();
+    if (lines.empty()) co_return Result<void>();
+    LAB_CO_CHECK(co_await exchange.write(lines));
+  }
+}
+
+Done build_image(BuildParts parts, http::Exchange& exchange) {
+  Engine& engine = parts.engine;
+  LAB_CO_TRY(build::BuildRequest request,
+             build::read_build_request(exchange.request(), engine.config().experimental));
+  // Clients from API version 1.30 on read the ids of the images.
+  const std::string& version = exchange.parameter("version");
+  const bool with_ids = version.size() != 6 && version.size() != 5 ? true : version >= "v1.30";
+  auto job = std::make_unique<Job>(engine, parts.puller, std::move(request), with_ids);
+  if (job->request.remote.empty() || job->request.remote == "client-session") {
+    LAB_CO_CHECK(co_await receive_context(exchange, engine.executor(), job->context));
+  } else {
+    LAB_CO_CHECK(co_await exchange.read_all());
+  }
+  registry::TaskGroup group(engine.executor());
+  group.spawn(run_build(*job));
+  const Result<void> sent = co_await until_client_gone(exchange, send_lines(exchange, *job));
+  if (!sent) job->builder.cancel();
+  co_await group.wait();
+  const Result<std::string> outcome = job->outcome;
+  co_await run_on_pool([&job] { job.reset(); });  // removes the context's files
+  LAB_CO_CHECK(co_await run_blocking<Result<std::uint64_t>>(
+      [&engine] { return engine.images().collect(); }));
+  if (!sent) co_return sent;
+  if (!exchange.started() && !outcome) co_return outcome.error();
+  co_return co_await exchange.finish();
+}
+
+// There is no cache beside the images.
+Done prune(BuildParts, http::Exchange& exchange) {
+  json::object answer{{"CachesDeleted", nullptr}, {"SpaceReclaimed", 0}};
+  co_return co_await respond_json(exchange, 200, std::move(answer));
+}
+
+Done commit(BuildParts parts, http::Exchange& exchange) {
+  const http::Query& query = exchange.request().query;
+  build::CommitRequest request;
+  request.author = query.get("author");
+  request.comment = query.get("comment");
+  request.pause = query.flag("pause", true);
+  request.changes = query.all("changes");
+  std::erase(request.changes, "");
+  const std::string repository = query.get("repo");
+  const std::string tag = query.get("tag");
+  LAB_CO_TRY(const container::ContainerPtr container,
+             parts.engine.containers().find(query.get("container")));
+  if (!repository.empty()) {
+    LAB_CO_TRY(request.name, image::parse_reference_with_default_tag(
+                                 tag.empty() ? repository : repository + ":" + tag));
+  }
+  LAB_CO_TRY(request.config, co_await read_json(exchange, true));
+  LAB_CO_TRY(const std::string id, co_await build::commit_container(parts.engine.containers(),
+                                                                    container, std::move(request)));
+  json::object answer{{"Id", id}};
+  co_return co_await respond_json(exchange, 201, std::move(answer));
+}
+
+}  // namespace
+
+void add_build_routes(http::Router& router, BuildParts parts) {
+  const auto add = [&](std::string_view pattern, Done (*handler)(BuildParts, http::Exchange&)) {
+    router.add("POST", pattern,
+               [parts, handler](http::Exchange& exchange) { return handler(parts, exchange); });
+  };
+  add("/build", build_image);
+  add("/build/prune", prune);
+  add("/commit", commit);
+}
+
+}  // namespace lab::engine::api
