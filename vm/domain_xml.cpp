@@ -56,25 +56,22 @@ std::string cpu_xml(bool kvm) {
 std::string disks_xml(const MachineSpec& spec) {
   // The lab's disks are thrown away with it, so nothing waits for the host's disk. A killed
   // emulator loses nothing; a host that loses its power may.
-  std::string disks = fmt::format(
+  return fmt::format(
       "    <disk type='file' device='disk'>\n"
       "      <driver name='qemu' type='qcow2' cache='unsafe' discard='unmap'/>\n"
       "      <source file='{}'/>\n"
       "      <target dev='vda' bus='virtio'/>\n"
       "      {}\n"
+      "    </disk>\n"
+      "    <disk type='file' device='disk'>\n"
+      "      <driver name='qemu' type='raw' cache='unsafe'/>\n"
+      "      <source file='{}'/>\n"
+      "      <target dev='vdb' bus='virtio'/>\n"
+      "      <readonly/>\n"
+      "      {}\n"
       "    </disk>\n",
-      xml_escape(disk_path(spec.directory).string()), pci_address(2));
-  if (spec.image.is_cloud())
-    disks += fmt::format(
-        "    <disk type='file' device='disk'>\n"
-        "      <driver name='qemu' type='raw'/>\n"
-        "      <source file='{}'/>\n"
-        "      <target dev='vdb' bus='virtio'/>\n"
-        "      <readonly/>\n"
-        "      {}\n"
-        "    </disk>\n",
-        xml_escape(seed_volume_path(spec.directory).string()), pci_address(5));
-  return disks;
+      xml_escape(disk_path(spec.directory).string()), pci_address(2),
+      xml_escape(seed_path(spec.directory).string()), pci_address(5));
 }
 
 std::string lab_nic_xml(const LabNic& nic) {
@@ -187,8 +184,8 @@ std::filesystem::path disk_path(const std::filesystem::path& machine_directory) 
 std::filesystem::path initrd_path(const std::filesystem::path& machine_directory) {
   return machine_directory / "initrd";
 }
-std::filesystem::path seed_volume_path(const std::filesystem::path& machine_directory) {
-  return machine_directory / "seed.iso";
+std::filesystem::path seed_path(const std::filesystem::path& machine_directory) {
+  return machine_directory / "seed";
 }
 
 std::string domain_xml(const MachineSpec& spec, bool kvm) {

@@ -29,8 +29,7 @@ struct Ownership {
 // Files in the machine's folder.
 [[nodiscard]] std::filesystem::path disk_path(const std::filesystem::path& machine_directory);
 [[nodiscard]] std::filesystem::path initrd_path(const std::filesystem::path& machine_directory);
-[[nodiscard]] std::filesystem::path seed_volume_path(
-    const std::filesystem::path& machine_directory);
+[[nodiscard]] std::filesystem::path seed_path(const std::filesystem::path& machine_directory);
 
 // The whole domain. `kvm`: hardware virtualization, else plain emulation.
 [[nodiscard]] std::string domain_xml(const MachineSpec& spec, bool kvm);

@@ -1,6 +1,8 @@
 // The blocking calls of libvirt's C API, all in this file, libvirt_relay.cpp and
 // libvirt_state.cpp; each operation runs on the pool.
 #include <poll.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -56,6 +58,29 @@ std::optional<Ownership> ownership_of(virDomainPtr domain) {
   return ownership;
 }
 
+// A distribution's update of QEMU need not change its version.
+constexpr const char* emulator_path = "/usr/bin/qemu-system-x86_64";
+
+std::string file_stamp(const char* path) {
+  struct stat info {};
+  if (stat(path, &info) != 0) return "?";
+  return fmt::format("{}/{}", info.st_size, info.st_mtim.tv_sec);
+}
+
+// With KVM a guest sees the host's processor, as its kernel lets it.
+std::string host_processor() {
+  const Result<std::string> text = read_file("/proc/cpuinfo");
+  std::string processor = "kvm";
+  utsname kernel{};
+  if (uname(&kernel) == 0) processor += fmt::format(" {}", kernel.release);
+  if (!text) return processor;
+  for (const char* field : {"model name", "microcode", "flags"}) {
+    const std::size_t at = text->find(field);
+    if (at != std::string::npos) processor += " " + text->substr(at, text->find('\n', at) - at);
+  }
+  return processor;
+}
+
 class LibvirtProvider final : public Provider {
  public:
   explicit LibvirtProvider(std::string uri) : uri_(std::move(uri)) {
@@ -69,6 +94,10 @@ class LibvirtProvider final : public Provider {
                         status.reason)};
   }
 
+  boost::asio::awaitable<Result<std::string>> emulator() override {
+    std::function<Result<std::string>()> work = [this] { return emulator_now(); };
+    co_return co_await run_blocking(std::move(work));
+  }
   boost::asio::awaitable<Result<void>> define(MachineSpec spec) override {
     std::function<Result<void>()> work = [this, &spec] { return define_now(spec); };
     co_return co_await run_blocking(std::move(work));
@@ -124,6 +153,7 @@ class LibvirtProvider final : public Provider {
     return kvm_;
   }
 
+  Result<std::string> emulator_now();
   Result<void> define_now(const MachineSpec& spec);
   Result<void> start_now(const MachineId& id);
   Result<void> save_now(const MachineId& id, const SavedState& state);
@@ -180,6 +210,17 @@ Result<Domain> LibvirtProvider::find(virConnectPtr connection, const MachineId& 
                     "the libvirt domain {} was not made by this program, so it is left alone; "
                     "rename it or this lab",
                     name);
+}
+
+Result<std::string> LibvirtProvider::emulator_now() {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  unsigned long libvirt = 0;
+  unsigned long qemu = 0;
+  if (virConnectGetLibVersion(connection, &libvirt) != 0 ||
+      virConnectGetVersion(connection, &qemu) != 0)
+    return libvirt_error(Code::internal, "asking libvirt for its version");
+  return fmt::format("libvirt {} qemu {} {} {}", libvirt, qemu, file_stamp(emulator_path),
+                     kvm().usable ? host_processor() : "emulated");
 }
 
 Result<void> LibvirtProvider::define_now(const MachineSpec& spec) {

@@ -47,8 +47,8 @@ struct SeedFile {
   mode_t mode = 0644;  // owner is root
 };
 
-// What makes a machine itself. A recipe image gets it as files through its initrd, a cloud image
-// through a NoCloud seed.
+// What makes a machine itself. Either kind of image gets it from a disk of its own, the seed: a
+// recipe image as files, a cloud image in the form of NoCloud.
 struct Identity {
   std::string hostname;
   std::string lab_address;       // with prefix length: "192.168.50.4/24"; empty: the NIC stays down
@@ -80,6 +80,11 @@ struct MachineSpec {
   // 127.0.0.1:ssh_port on the host reaches port 22 of the guest through the management NIC `mgmt0`
   // (QEMU user networking: guest 10.0.2.15, host's loopback 10.0.2.2, name server 10.0.2.3).
   std::uint16_t ssh_port = 0;
+  // The disk begins as this one, a template's, in the image's place; empty: as the image.
+  std::filesystem::path template_disk;
+  // A template: it boots up to where only an identity is missing (its own is not used) and waits
+  // there for the seed of another machine.
+  bool is_template = false;
   // The guest's memory is this file, made when missing and never removed here; empty: anonymous.
   std::filesystem::path memory_file;
 };

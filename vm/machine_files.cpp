@@ -1,5 +1,7 @@
 #include "vm/machine_files.hpp"
 
+#include <unistd.h>
+
 #include "base/file.hpp"
 #include "base/subprocess.hpp"
 #include "vm/domain_xml.hpp"
@@ -9,9 +11,30 @@
 namespace lab::vm {
 namespace {
 
-// Names the base that the disk lies on.
+// Names the image that the disk was made from.
 std::filesystem::path base_record(const std::filesystem::path& machine_directory) {
   return machine_directory / "disk.base";
+}
+
+// A template's disk has a second name in the folder of each machine that lies on it, and so lives
+// as long as the last of them.
+std::filesystem::path template_link(const std::filesystem::path& machine_directory) {
+  return machine_directory / "template.qcow2";
+}
+
+// What the overlay shows where nothing was written to it.
+struct Backing {
+  std::filesystem::path file;
+  std::string format;
+};
+
+Result<Backing> backing_of(const MachineSpec& spec) {
+  if (spec.template_disk.empty()) return Backing{spec.image.base_disk, spec.image.base_format};
+  const std::filesystem::path link = template_link(spec.directory);
+  unlink(link.c_str());
+  if (::link(spec.template_disk.c_str(), link.c_str()) != 0)
+    return errno_error(errno, fmt::format("linking {}", spec.template_disk.string()));
+  return Backing{link, "qcow2"};
 }
 
 Result<void> make_disk(const MachineSpec& spec) {
@@ -19,6 +42,7 @@ Result<void> make_disk(const MachineSpec& spec) {
     return make_error(Code::invalid_argument,
                       "machine {}: a disk of {} MiB is too small for its image, which needs {} MiB",
                       spec.id.name, spec.disk_mib, spec.image.base_mib);
+  LAB_TRY(const Backing backing, backing_of(spec));
   const std::filesystem::path disk = disk_path(spec.directory);
   const std::filesystem::path unfinished = disk.string() + ".new";
   Command command;
@@ -28,9 +52,9 @@ Result<void> make_disk(const MachineSpec& spec) {
                   "-f",
                   "qcow2",
                   "-F",
-                  spec.image.base_format,
+                  backing.format,
                   "-b",
-                  spec.image.base_disk.string(),
+                  backing.file.string(),
                   unfinished.string(),
                   fmt::format("{}M", spec.disk_mib)};
   LAB_CHECK(run_checked(command));
@@ -61,13 +85,22 @@ Result<GuestImage> image_of_disk(const MachineSpec& spec) {
 }
 
 Result<void> write_seed(const MachineSpec& spec) {
+  const std::filesystem::path seed = seed_path(spec.directory);
   if (spec.image.is_cloud()) {
     LAB_TRY(const std::string volume, nocloud_volume(nocloud_documents(spec)));
-    return write_file(seed_volume_path(spec.directory), volume, 0600);
+    return write_file(seed, volume, 0600);
   }
   LAB_TRY(const std::string modules, read_file(spec.image.initrd));
-  LAB_TRY(const std::string seed, recipe_seed_archive(spec));
-  return write_file(initrd_path(spec.directory), modules + seed, 0600);
+  LAB_CHECK(write_file(initrd_path(spec.directory), modules + first_program_archive(), 0600));
+  LAB_TRY(const std::string archive, recipe_seed_archive(spec));
+  if (archive.size() > seed_disk_bytes)
+    return make_error(Code::invalid_argument,
+                      "machine {}: its seed files have {} MiB; at most {} MiB fit", spec.id.name,
+                      archive.size() >> 20, seed_disk_bytes >> 20);
+  LAB_CHECK(write_file(seed, archive, 0600));
+  if (truncate(seed.c_str(), static_cast<off_t>(seed_disk_bytes)) != 0)
+    return errno_error(errno, seed.string());
+  return {};
 }
 
 }  // namespace
@@ -88,8 +121,8 @@ void remove_machine_files(const std::filesystem::path& machine_directory) {
   const std::filesystem::path console = console_path(machine_directory);
   std::error_code ignored;
   for (const std::filesystem::path& file :
-       {disk_path(machine_directory), initrd_path(machine_directory),
-        seed_volume_path(machine_directory), base_record(machine_directory), console,
+       {disk_path(machine_directory), initrd_path(machine_directory), seed_path(machine_directory),
+        base_record(machine_directory), template_link(machine_directory), console,
         std::filesystem::path(console.string() + ".0"),
         std::filesystem::path(console.string() + ".1"),
         std::filesystem::path(console.string() + ".2")})

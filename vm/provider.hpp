@@ -33,6 +33,10 @@ class Provider {
   // "/dev/kvm cannot be used (...): machines are emulated, which is about ten times slower".
   [[nodiscard]] virtual std::vector<std::string> notices() const = 0;
 
+  // What a saved state depends on besides its machine: the versions of hypervisor and emulator, and
+  // the processor that it shows. One line, equal where states can be exchanged.
+  [[nodiscard]] virtual boost::asio::awaitable<Result<std::string>> emulator() = 0;
+
   // Makes the machine's disk and seed and tells the hypervisor. A machine that is defined already
   // keeps its disk and takes over the rest of the spec: at once when it is off, at its next start
   // when it runs.

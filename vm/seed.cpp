@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include "base/digest.hpp"
+#include "base/random.hpp"
 #include "vm/cpio.hpp"
 #include "vm/embedded.hpp"
 
@@ -37,8 +38,10 @@ std::string with_final_newline(std::string text) {
   return text;
 }
 
-// What guest/init.cpp reads as /lab/config.
-std::string init_config(const MachineSpec& spec) {
+// What guest/network.cpp reads. A template's NICs only get their names: nobody may reach it.
+std::string network_config(const MachineSpec& spec) {
+  if (spec.is_template)
+    return fmt::format("nic {} mgmt0\nnic {} lab0\n", management_mac(spec.id), spec.lab_nic.mac);
   return fmt::format("nic {} mgmt0 {} {}\nnic {} lab0 {}\n", management_mac(spec.id),
                      management_address, management_gateway, spec.lab_nic.mac,
                      spec.identity.lab_address);
@@ -116,15 +119,42 @@ std::vector<SeedFile> recipe_seed_files(const MachineSpec& spec) {
   return files;
 }
 
+std::vector<SeedFile> template_seed_files(const MachineSpec& spec) {
+  const std::string units = "/etc/systemd/system/";
+  const std::string drop_in = "/lab-identity.conf";
+  // guest/identity.cpp removes all but the program.
+  std::vector<SeedFile> files = {
+      {"/etc/hostname", "template\n", 0644},
+      {"/etc/machine-id", machine_identifier(spec) + "\n", 0444},
+      {"/usr/local/sbin/lab-guest", std::string(embedded_file("guest_init")), 0755},
+      {units + "lab-identity.service", std::string(embedded_file("lab-identity.service")), 0644},
+      {units + "multi-user.target.d" + drop_in, "[Unit]\nWants=lab-identity.service\n", 0644}};
+  // Their work is done before the wait.
+  for (const char* unit :
+       {"systemd-tmpfiles-setup.service", "systemd-sysctl.service", "power-button.service"})
+    files.push_back(
+        {units + unit + ".d" + drop_in, "[Unit]\nConditionPathExists=!/run/lab/template\n", 0644});
+  files.insert(files.end(), spec.seed_files.begin(), spec.seed_files.end());
+  return files;
+}
+
 Result<std::string> recipe_seed_archive(const MachineSpec& spec) {
   CpioWriter archive;
-  archive.add_file("init", embedded_file("guest_init"), 0755);
-  archive.add_file("lab/config", init_config(spec), 0600);
+  archive.add_file(spec.is_template ? "lab/template" : "lab/identity", {}, 0600);
+  archive.add_file("lab/random", secure_random_bytes(64), 0600);
+  archive.add_file("lab/config", network_config(spec), 0600);
   archive.add_directory("lab/files", 0755);
-  for (const SeedFile& file : recipe_seed_files(spec)) {
+  for (const SeedFile& file :
+       spec.is_template ? template_seed_files(spec) : recipe_seed_files(spec)) {
     LAB_CHECK(check_path(file.path));
     archive.add_file("lab/files" + file.path, file.content, file.mode & 07777);
   }
+  return archive.finish();
+}
+
+std::string first_program_archive() {
+  CpioWriter archive;
+  archive.add_file("init", embedded_file("guest_init"), 0755);
   return archive.finish();
 }
 

@@ -1,8 +1,9 @@
-// What is a machine's own, in the form its image reads: an initrd archive for a recipe machine, a
-// NoCloud volume for a cloud image. Made anew at each definition; both hold the SSH host key, so
-// their files are readable by their owner only.
+// What is a machine's own, in the form its image reads from a disk: an archive for a recipe
+// machine, a NoCloud volume for a cloud image. Made anew at each definition; both hold the SSH host
+// key, so their files are readable by their owner only.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,19 @@ namespace lab::vm {
 // The identity as files, followed by the spec's own seed files, which win over them.
 [[nodiscard]] std::vector<SeedFile> recipe_seed_files(const MachineSpec& spec);
 
-// The part of the initrd that belongs to the machine: guest/init.cpp, its configuration and the
-// seed files. Goes after the image's own part. Code::invalid_argument for a seed file whose path is
-// not absolute and plain.
+// What a template has beside its spec's own seed files: it waits with them.
+[[nodiscard]] std::vector<SeedFile> template_seed_files(const MachineSpec& spec);
+
+// What guest/seed.cpp reads. Code::invalid_argument for a seed file whose path is not absolute and
+// plain.
 [[nodiscard]] Result<std::string> recipe_seed_archive(const MachineSpec& spec);
+
+// The size of the seed's disk, the same for all machines as a template's guest knows it: the
+// archive at its beginning, then a hole.
+inline constexpr std::uint64_t seed_disk_bytes = std::uint64_t{256} << 20;
+
+// The part of the initrd that is ours: the first program. Goes after the image's own part.
+[[nodiscard]] std::string first_program_archive();
 
 // The three documents of cloud-init's NoCloud source; YAML, written as JSON.
 struct NoCloud {

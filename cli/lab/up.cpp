@@ -12,6 +12,8 @@ void add_up(CLI::App& app, Globals& globals) {
   CLI::App* verb = app.add_subcommand("up", "Make the lab, or repair it: whatever is missing");
   auto options = std::make_shared<provision::UpOptions>();
   verb->add_option("machine", options->machines, "Only these machines");
+  verb->add_flag("--cold", options->cold,
+                 "Boot new machines instead of starting them from a template");
   verb->callback([options, &globals] {
     SystemClock clock;
     TimePoint begin = clock.now();

@@ -67,6 +67,7 @@ struct UpOptions {
   std::vector<std::string> machines;  // empty: all
   std::filesystem::path programs;     // the folder of labd, engined and swarmd
   std::chrono::seconds boot_timeout{300};
+  bool cold = false;  // new machines boot: templates are neither used nor made
 };
 
 // True when something had to be done. Code::conflict when another command holds the lab.

@@ -8,6 +8,7 @@
 #include "provision/lab/daemon.hpp"
 #include "provision/lab/keys.hpp"
 #include "provision/lab/lab.hpp"
+#include "provision/lab/templates.hpp"
 #include "provision/node/node.hpp"
 #include "provision/node/swarm.hpp"
 #include "provision/parallel.hpp"
@@ -67,6 +68,8 @@ class Up {
   Task one_machine(MachineRun& run);
   Task machine_steps(MachineRun& run);
   Task power_on(MachineRun& run);
+  Task start_new(vm::MachineSpec spec);
+  Task start_from_template(vm::MachineSpec spec, vm::MachineTemplate from);
   Task join_the_swarm(MachineRun& run);
   Task registries(MachineRun& run);
   Task begin_swarm();
@@ -96,6 +99,7 @@ class Up {
   bool labd_changed_ = false;
   std::optional<vm::GuestImage> image_;  // only when a machine must be started
   std::unique_ptr<vm::Provider> provider_;
+  std::optional<Templates> templates_;  // none: new machines boot
   std::map<std::string, MachineRun> runs_;
   std::size_t managers_awaited_ = 0;
   Event managers_known_;  // every manager's facts are there, or it failed
@@ -277,6 +281,33 @@ Result<void> Up::add_identity(vm::MachineSpec& spec) const {
   return {};
 }
 
+Task Up::start_from_template(vm::MachineSpec spec, vm::MachineTemplate from) {
+  vm::MachineId id = spec.id;
+  spec.template_disk = from.disk;
+  LAB_CO_CHECK(co_await provider_->define(std::move(spec)));
+  LAB_CO_CHECK(co_await provider_->start_saved(id, std::move(from.state)));
+  co_return co_await provider_->start(id);
+}
+
+// A machine that was not there before.
+Task Up::start_new(vm::MachineSpec spec) {
+  vm::MachineId id = spec.id;
+  std::optional<vm::MachineTemplate> from;
+  if (templates_) from = co_await templates_->of(spec);
+  if (from) {
+    progress_.step(id.name, "starting");
+    vm::MachineSpec copy = spec;
+    auto started = co_await start_from_template(std::move(copy), std::move(*from));
+    if (started) co_return started;
+    progress_.notice(fmt::format("{} does not start from its template ({}): it boots", id.name,
+                                 started.error().message));
+    LAB_CO_CHECK(co_await provider_->destroy(id));
+  }
+  progress_.step(id.name, "booting");
+  LAB_CO_CHECK(co_await provider_->define(std::move(spec)));
+  co_return co_await provider_->start(id);
+}
+
 Task Up::power_on(MachineRun& run) {
   const std::string& name = run.config->name;
   vm::MachineSpec spec = spec_of(*run.config);
@@ -292,7 +323,6 @@ Task Up::power_on(MachineRun& run) {
     co_return Result<void>{};
   }
   vm::MachineId id = spec.id;
-  progress_.step(name, "booting");
   LAB_CO_TRY(vm::MachineState state, co_await provider_->state(id));
   // A disk fits the kernel of the image that it began from.
   bool renewed = !ports.image_id.empty() && ports.image_id != image_->id;
@@ -301,19 +331,23 @@ Task Up::power_on(MachineRun& run) {
         fmt::format("{0} runs on an older guest image; `lab destroy {0}` and `lab up` "
                     "renew it",
                     name));
+    LAB_CO_CHECK(co_await provider_->start(id));
   } else {
     LAB_CO_CHECK(add_identity(spec));
     spec.image = *image_;
     // A cloud image's seed is no place for programs: there everything comes over SSH.
     if (!image_->is_cloud()) spec.seed_files = seed_files(run.plan.files);
-    auto defined = co_await provider_->define(std::move(spec));
-    if (!defined) co_return defined.error();
+    if (state == vm::MachineState::absent) {
+      LAB_CO_CHECK(co_await start_new(std::move(spec)));
+    } else {
+      progress_.step(name, "booting");
+      LAB_CO_CHECK(co_await provider_->define(std::move(spec)));
+      LAB_CO_CHECK(co_await provider_->start(id));
+    }
     ports.spec_hash = hash;
     ports.image_id = image_->id;
     LAB_CO_CHECK(save_state(paths_, state_));
   }
-  auto started = co_await provider_->start(id);
-  if (!started) co_return started.error();
   run.changed = true;
   co_return Result<void>{};
 }
@@ -500,6 +534,7 @@ Task Up::machines() {
     image_ = std::move(*image);
     provider_ = vm::make_libvirt_provider(labfile_.libvirt_uri);
     for (const std::string& notice : provider_->notices()) progress_.notice(notice);
+    if (!options_.cold) templates_.emplace(*provider_, root_, progress_, executor_);
   }
   std::vector<Task> tasks;
   for (auto& [name, run] : runs_) tasks.push_back(one_machine(run));

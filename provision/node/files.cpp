@@ -153,15 +153,22 @@ std::string daemon_json(const Labfile& labfile, const NodeConfig& config) {
   return json::serialize(daemon) + "\n";
 }
 
+std::vector<NodeFile> unit_files() {
+  std::vector<NodeFile> files;
+  for (const auto& [path, content] :
+       {std::pair{"/etc/systemd/system/engined.service", engined_unit},
+        std::pair{"/etc/systemd/system/swarmd.service", swarmd_unit},
+        std::pair{"/etc/systemd/system/multi-user.target.d/lab.conf", wanted_units}})
+    files.push_back(make_node_file(path, std::string(content), 0644));
+  return files;
+}
+
 std::vector<NodeFile> node_files(const Labfile& labfile, const MachineConfig& machine,
                                  const NodeConfig& config) {
-  std::vector<NodeFile> files;
+  std::vector<NodeFile> files = unit_files();
   auto add = [&files](std::string path, std::string_view content, unsigned mode) {
     files.push_back(make_node_file(std::move(path), std::string(content), mode));
   };
-  add("/etc/systemd/system/engined.service", engined_unit, 0644);
-  add("/etc/systemd/system/swarmd.service", swarmd_unit, 0644);
-  add("/etc/systemd/system/multi-user.target.d/lab.conf", wanted_units, 0644);
   add("/etc/docker/daemon.json", daemon_json(labfile, config), 0644);
   for (const RegistryConfig& registry : labfile.registries) {
     const MachineConfig* home = labfile.find(registry.machine);

@@ -51,6 +51,9 @@ struct NodeConfig {
 
 [[nodiscard]] std::string daemon_json(const Labfile& labfile, const NodeConfig& config);
 
+// The units of the programs, the same on every machine.
+[[nodiscard]] std::vector<NodeFile> unit_files();
+
 // Units, configuration and certificates of one machine.
 [[nodiscard]] std::vector<NodeFile> node_files(const Labfile& labfile, const MachineConfig& machine,
                                                const NodeConfig& config);

@@ -6,10 +6,12 @@
 #include <cstring>
 
 #include "base/file.hpp"
+#include "base/subprocess.hpp"
 #include "vm/kernel.hpp"
 #include "vm/kvm.hpp"
 #include "vm/machine_files.hpp"
 #include "vm/provider.hpp"
+#include "vm/seed.hpp"
 
 namespace lab::vm {
 namespace {
@@ -38,7 +40,7 @@ TEST(DomainXml, RecipeMachineBootsItsKernelDirectly) {
   EXPECT_TRUE(has(xml, "<vcpu>2</vcpu>"));
   EXPECT_TRUE(has(xml, "<kernel>/images/k</kernel>"));
   EXPECT_TRUE(has(xml, "<initrd>/labs/it&apos;s &amp; &lt;mine&gt;/initrd</initrd>"));
-  EXPECT_FALSE(has(xml, "seed.iso"));
+  EXPECT_TRUE(has(xml, "&lt;mine&gt;/seed'/>"));
 }
 
 TEST(DomainXml, CloudMachineBootsItsDiskAndHasTheSeedVolume) {
@@ -48,7 +50,7 @@ TEST(DomainXml, CloudMachineBootsItsDiskAndHasTheSeedVolume) {
   EXPECT_TRUE(has(xml, "<domain type='kvm'"));
   EXPECT_TRUE(has(xml, "<cpu mode='host-passthrough'"));
   EXPECT_FALSE(has(xml, "<kernel>"));
-  EXPECT_TRUE(has(xml, "seed.iso"));
+  EXPECT_TRUE(has(xml, "&lt;mine&gt;/seed'/>"));
   EXPECT_TRUE(has(xml, "<boot dev='hd'/>"));
 }
 
@@ -70,6 +72,29 @@ TEST(DomainXml, MachinesOfTwoLabsShareNeitherNameNorUuid) {
   EXPECT_NE(uuid(a), uuid(b));
   EXPECT_EQ(uuid(a), uuid(domain_xml(spec(), true)));
   EXPECT_NE(domain_name(spec().id), domain_name(other.id));
+}
+
+TEST(DomainXml, StartsFromASavedStateWithItsMemoryMappedPrivately) {
+  const std::string xml = domain_xml(spec(), false);
+  EXPECT_TRUE(has(xml, "'memory-backend-ram,id=lab-memory,size=512M'"));
+  EXPECT_FALSE(has(xml, "-incoming"));
+  const auto mapped = incoming_domain_xml(xml, "/a,b & c");
+  ASSERT_TRUE(mapped);
+  EXPECT_TRUE(has(
+      *mapped, "'memory-backend-file,mem-path=/a,,b &amp; c,share=off,id=lab-memory,size=512M'"));
+  EXPECT_TRUE(has(*mapped, "<qemu:arg value='-incoming'/>\n    <qemu:arg value='defer'/>"));
+  const auto read = incoming_domain_xml(xml, {});
+  ASSERT_TRUE(read);
+  EXPECT_TRUE(has(*read, "'memory-backend-ram,id=lab-memory,size=512M'"));
+  EXPECT_TRUE(has(*read, "-incoming"));
+  EXPECT_EQ(incoming_domain_xml("<domain/>", {}).error().code, Code::unsupported);
+}
+
+TEST(DomainXml, TemplatesMemoryIsASharedFile) {
+  MachineSpec machine = spec();
+  machine.memory_file = "/a,b";
+  EXPECT_TRUE(has(domain_xml(machine, false),
+                  "'memory-backend-file,id=lab-memory,size=512M,mem-path=/a,,b,share=on'"));
 }
 
 TEST(Metadata, ComesBackAsItWentIn) {
@@ -123,8 +148,9 @@ TEST(MachineFiles, DiskIsKeptWithTheImageItWasMadeFrom) {
   machine.image = image("old");
   const auto first = prepare_machine_files(machine);
   ASSERT_TRUE(first) << first.error().message;
-  EXPECT_EQ(std::filesystem::status(machine.directory / "initrd").permissions(),
+  EXPECT_EQ(std::filesystem::status(machine.directory / "seed").permissions(),
             std::filesystem::perms{0600});
+  EXPECT_EQ(std::filesystem::file_size(machine.directory / "seed"), seed_disk_bytes);
   machine.image = image("new");
   const auto second = prepare_machine_files(machine);
   ASSERT_TRUE(second) << second.error().message;
@@ -136,6 +162,44 @@ TEST(MachineFiles, DiskIsKeptWithTheImageItWasMadeFrom) {
   EXPECT_EQ(third.error().code, Code::not_found);
   remove_machine_files(machine.directory);
   EXPECT_FALSE(std::filesystem::exists(machine.directory));
+}
+
+TEST(MachineFiles, DiskOfATemplateLivesAsLongAsAMachineOnIt) {
+  const TemporaryDirectory folder;
+  Command command;
+  const std::filesystem::path disk = folder.path() / "template.qcow2";
+  command.argv = {"qemu-img", "create", "-q", "-f", "qcow2", disk.string(), "1M"};
+  ASSERT_TRUE(run_checked(command));
+  MachineSpec machine = spec();
+  machine.directory = folder.path() / "vm1";
+  machine.disk_mib = 1;
+  machine.image.kernel.clear();
+  machine.image.base_disk = "/images/disk.raw";
+  machine.template_disk = disk;
+  ASSERT_TRUE(prepare_machine_files(machine));
+  std::filesystem::remove(disk);
+  command.argv = {"qemu-img", "check", "-q", (machine.directory / "disk.qcow2").string()};
+  EXPECT_TRUE(run_checked(command));
+  remove_machine_files(machine.directory);
+  EXPECT_FALSE(std::filesystem::exists(machine.directory));
+}
+
+TEST(MachineFiles, SeedThatIsTooLargeIsRefused) {
+  const TemporaryDirectory folder;
+  MachineSpec machine = spec();
+  machine.directory = folder.path() / "vm1";
+  Command command;
+  machine.image.base_disk = folder.path() / "base.qcow2";
+  machine.image.base_format = "qcow2";
+  machine.image.kernel = machine.image.initrd = folder.path() / "modules.cpio";
+  ASSERT_TRUE(write_file(machine.image.initrd, ""));
+  command.argv = {"qemu-img", "create", "-q", "-f", "qcow2", machine.image.base_disk, "1M"};
+  ASSERT_TRUE(run_checked(command));
+  machine.seed_files = {{"/big", std::string(seed_disk_bytes, 'x'), 0644}};
+  const auto prepared = prepare_machine_files(machine);
+  ASSERT_FALSE(prepared);
+  EXPECT_EQ(prepared.error().code, Code::invalid_argument);
+  EXPECT_TRUE(has(prepared.error().message, "at most 256 MiB"));
 }
 
 TEST(MachineFiles, RemovalLeavesFilesOfOthers) {

@@ -81,17 +81,45 @@ TEST(RecipeSeed, OwnSeedFilesWinOverTheIdentitys) {
             1);
 }
 
-TEST(RecipeSeed, ArchiveHoldsInitItsConfigurationAndTheFiles) {
+TEST(RecipeSeed, ArchiveHoldsConfigurationAndFilesAndSaysThatItIsAnIdentity) {
   const auto archive = recipe_seed_archive(spec());
   ASSERT_TRUE(archive) << archive.error().message;
   const TemporaryDirectory folder;
   unpack(*archive, folder.path());
-  EXPECT_EQ(mode_of(folder.path() / "init"), 0755U);
+  EXPECT_EQ(*read_file(folder.path() / "lab/identity"), "");
+  EXPECT_EQ(read_file(folder.path() / "lab/random")->size(), 64U);
+  EXPECT_NE(*archive, *recipe_seed_archive(spec()));  // the random bytes
   EXPECT_EQ(*read_file(folder.path() / "lab/config"),
             "nic " + management_mac(spec().id) +
                 " mgmt0 10.0.2.15/24 10.0.2.2\nnic 52:54:00:00:00:01 lab0 192.168.50.4/24\n");
   EXPECT_EQ(*read_file(folder.path() / "lab/files/etc/hostname"), "vm1\n");
   EXPECT_EQ(mode_of(folder.path() / "lab/files/etc/ssh/ssh_host_ed25519_key"), 0600U);
+}
+
+TEST(RecipeSeed, TemplatesArchiveHoldsNoIdentityAndNoAddress) {
+  MachineSpec machine = spec();
+  machine.is_template = true;
+  machine.seed_files = {{"/etc/systemd/system/engined.service", "[Unit]\n", 0644}};
+  const auto archive = recipe_seed_archive(machine);
+  ASSERT_TRUE(archive) << archive.error().message;
+  const TemporaryDirectory folder;
+  unpack(*archive, folder.path());
+  EXPECT_FALSE(read_file(folder.path() / "lab/identity"));
+  EXPECT_TRUE(read_file(folder.path() / "lab/template"));
+  EXPECT_EQ(*read_file(folder.path() / "lab/config"),
+            "nic " + management_mac(spec().id) + " mgmt0\nnic 52:54:00:00:00:01 lab0\n");
+  const std::filesystem::path files = folder.path() / "lab/files";
+  EXPECT_EQ(mode_of(files / "usr/local/sbin/lab-guest"), 0755U);
+  EXPECT_TRUE(read_file(files / "etc/systemd/system/lab-identity.service"));
+  EXPECT_TRUE(read_file(files / "etc/systemd/system/engined.service"));
+  EXPECT_FALSE(std::filesystem::exists(files / "etc/ssh"));
+  EXPECT_FALSE(std::filesystem::exists(files / "root"));
+}
+
+TEST(RecipeSeed, FirstProgramIsTheInitrdsInit) {
+  const TemporaryDirectory folder;
+  unpack(first_program_archive(), folder.path());
+  EXPECT_EQ(mode_of(folder.path() / "init"), 0755U);
 }
 
 TEST(RecipeSeed, PathsThatLeaveTheRootAreRefused) {

@@ -1,0 +1,49 @@
+// The templates that one `lab up` starts its machines from: one for each size of machine, each made
+// or checked once, however many wait for it.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <tuple>
+
+#include "provision/parallel.hpp"
+#include "provision/progress.hpp"
+#include "vm/template.hpp"
+
+namespace lab::provision {
+
+class Templates {
+ public:
+  Templates(vm::Provider& provider, std::filesystem::path cache_root, Progress& progress,
+            boost::asio::any_io_executor executor)
+      : provider_(provider),
+        cache_root_(std::move(cache_root)),
+        progress_(progress),
+        executor_(std::move(executor)) {}
+
+  // The template for such a machine; nothing when there can be none, after a notice why.
+  [[nodiscard]] boost::asio::awaitable<std::optional<vm::MachineTemplate>> of(
+      const vm::MachineSpec& machine);
+
+ private:
+  // memory, processors, disk
+  using Size = std::tuple<std::uint64_t, unsigned, std::uint64_t>;
+  struct Entry {
+    explicit Entry(const boost::asio::any_io_executor& executor) : known(executor) {}
+    Event known;
+    std::optional<vm::MachineTemplate> found;
+  };
+
+  [[nodiscard]] boost::asio::awaitable<Result<vm::MachineTemplate>> ensure(vm::MachineSpec like);
+
+  vm::Provider& provider_;
+  std::filesystem::path cache_root_;
+  Progress& progress_;
+  boost::asio::any_io_executor executor_;
+  std::map<Size, Entry> entries_;
+};
+
+}  // namespace lab::provision
