@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -75,13 +76,16 @@ json::array forwards_of(const Labfile& labfile) {
   return forwards;
 }
 
+bool ends_within(const Fd& process, milliseconds time) {
+  pollfd ended{process.get(), POLLIN, 0};
+  return poll(&ended, 1, static_cast<int>(time.count())) == 1;
+}
+
 bool is_number(const char* name) {
   for (; *name != '\0'; ++name)
     if (*name < '0' || *name > '9') return false;
   return true;
 }
-
-bool process_lives(pid_t pid) { return kill(pid, 0) == 0 || errno == EPERM; }
 
 }  // namespace
 
@@ -161,20 +165,19 @@ Result<bool> ensure_labd(const LabPaths& paths, const std::string& config,
 Result<void> stop_labd(const LabPaths& paths) {
   std::optional<pid_t> pid = labd_process(paths);
   if (!pid) return {};
-  auto asked = ask(paths, "POST", "/shutdown");
-  SystemClock clock;
-  TimePoint deadline = clock.now() + stop_time;
-  while (process_lives(*pid)) {
-    if (clock.now() >= deadline || !asked) {
-      // It held our socket a moment ago: the id is its own.
-      if (kill(*pid, SIGKILL) != 0 && errno != ESRCH)
-        return errno_error(errno, fmt::format("ending labd (process {})", *pid));
-      deadline = clock.now() + stop_time;
-      asked = http::Response{};
-    }
-    poll(nullptr, 0, 5);
+  // Unlike the process's id, this tells of its end also where nobody reaps orphans.
+  Fd process(static_cast<int>(syscall(SYS_pidfd_open, *pid, 0U)));
+  if (!process) {
+    if (errno == ESRCH) return {};
+    return errno_error(errno, fmt::format("watching labd (process {})", *pid));
   }
-  return {};
+  bool asked(ask(paths, "POST", "/shutdown"));
+  if (asked && ends_within(process, stop_time)) return {};
+  if (syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0U) != 0 && errno != ESRCH)
+    return errno_error(errno, fmt::format("ending labd (process {})", *pid));
+  if (ends_within(process, stop_time)) return {};
+  return make_error(Code::unavailable, "labd (process {}) lives on {} ms after SIGKILL", *pid,
+                    stop_time.count());
 }
 
 std::map<std::string, pid_t> machine_processes(const LabState& state) {
