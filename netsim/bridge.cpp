@@ -52,7 +52,7 @@ void Bridge::put_on(TimePoint now, PortIndex from, PortIndex to, std::size_t byt
     return dropped(from, to, Drop::partition);
   }
   if (path.link.perfect()) {
-    outputs.push_back({to, false, false, 0, now});
+    outputs.push_back({to, false, false, false, 0, now});
     return;
   }
   const Fate fate = path.link.transmit(now, bytes, path.random);
@@ -61,7 +61,7 @@ void Bridge::put_on(TimePoint now, PortIndex from, PortIndex to, std::size_t byt
   if (fate.copies > 1) ++path.counters.duplicated;
   for (std::uint8_t copy = 0; copy < fate.copies; ++copy) {
     const TimePoint arrival = fate.arrival[copy];
-    outputs.push_back({to, arrival > now, fate.corrupted, fate.corrupt_bit, arrival});
+    outputs.push_back({to, arrival > now, fate.corrupted, copy > 0, fate.corrupt_bit, arrival});
   }
 }
 

@@ -34,6 +34,13 @@ struct PortCounters {
   std::uint64_t malformed = 0;
 };
 
+// Why a copy of a frame did not arrive, for those who watch.
+struct Loss {
+  PortIndex from = 0;
+  PortIndex to = 0;
+  Drop drop = Drop::none;
+};
+
 class Bridge {
  public:
   // One copy of a frame that goes out. With an arrival after `now` the copy waits until then, and
@@ -42,6 +49,7 @@ class Bridge {
     PortIndex to = 0;
     bool delayed = false;
     bool corrupted = false;
+    bool duplicate = false;  // the second copy
     std::uint64_t corrupt_bit = 0;
     TimePoint arrival{};
   };
@@ -71,6 +79,7 @@ class Bridge {
   }
   void dropped(PortIndex from, PortIndex to, Drop drop) {
     ++direction(from, to).counters.dropped[static_cast<std::size_t>(drop)];
+    if (losses_ != nullptr) losses_->push_back({from, to, drop});
   }
   // A copy that sent() counted turns out not to have been taken.
   void refused(PortIndex from, PortIndex to, std::size_t bytes) {
@@ -81,6 +90,8 @@ class Bridge {
     }
     ++counters.dropped[static_cast<std::size_t>(Drop::down)];
   }
+  // Every copy that is dropped from now on is appended to `losses`; null ends it.
+  void watch_losses(std::vector<Loss>* losses) { losses_ = losses; }
   void malformed(PortIndex from) { ++ports_[from].counters.malformed; }
 
   [[nodiscard]] const LinkCounters& counters(PortIndex from, PortIndex to) const {
@@ -112,6 +123,7 @@ class Bridge {
               std::vector<Output>& outputs);
 
   Random random_;
+  std::vector<Loss>* losses_ = nullptr;
   MacTable macs_;
   std::vector<Port> ports_;
   std::vector<Direction> directions_;  // from * ports + to

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.hpp"
+#include "netsim/capture_stream.hpp"
 #include "netsim/json_fields.hpp"
 
 namespace lab::netsim {
@@ -109,6 +110,8 @@ void Control::apply() {
 void Control::add_routes(http::Router& router) {
   router.add("GET", "/status", [this](http::Exchange& exchange) { return get_status(exchange); });
   router.add("GET", "/net", [this](http::Exchange& exchange) { return get_net(exchange); });
+  router.add("GET", "/net/capture",
+             [this](http::Exchange& exchange) { return get_capture(exchange); });
   const auto add_change = [&](const char* path, Change change) {
     router.add("POST", path,
                [this, change](http::Exchange& exchange) { return post(exchange, change); });
@@ -130,6 +133,14 @@ asio::awaitable<Result<void>> Control::get_status(http::Exchange& exchange) {
 asio::awaitable<Result<void>> Control::get_net(http::Exchange& exchange) {
   http::Response response = http::json_response(200, net());
   co_return co_await exchange.respond(std::move(response));
+}
+
+asio::awaitable<Result<void>> Control::get_capture(http::Exchange& exchange) {
+  LAB_CO_CHECK(co_await exchange.read_all(body_bytes_max));  // a client that goes shows after it
+  log::info("capture begins: {}", exchange.request().target);
+  const auto ended = co_await stream_capture(exchange, switch_);
+  log::info("capture ended");
+  co_return ended;
 }
 
 asio::awaitable<Result<void>> Control::post(http::Exchange& exchange, Change change) {

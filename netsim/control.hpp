@@ -1,6 +1,7 @@
 // labd's control API, HTTP and JSON on a Unix socket that only its user can open:
 //   GET  /status         the lab, its ports and traffic, the mirror's address
 //   GET  /net            every link's quality, counters and drops; the partition
+//   GET  /net/capture    frames as pcapng, while the client reads (capture_stream.hpp)
 //   POST /net/set        {"links":[{"from":"vm1","to":"*","delay":"10ms",...},...]}: merges
 //   POST /net/reset      {"links":[{"from":"vm1","to":"vm2"}]}, or {}: as in the labfile again
 //   POST /net/partition  {"groups":[["vm1"],["vm2","vm3"]]}
@@ -60,6 +61,7 @@ class Control {
  private:
   boost::asio::awaitable<Result<void>> get_status(http::Exchange& exchange);
   boost::asio::awaitable<Result<void>> get_net(http::Exchange& exchange);
+  boost::asio::awaitable<Result<void>> get_capture(http::Exchange& exchange);
   using Change = Result<void> (Control::*)(const boost::json::object& body);
   boost::asio::awaitable<Result<void>> post(http::Exchange& exchange, Change change);
   boost::asio::awaitable<Result<void>> post_shutdown(http::Exchange& exchange);

@@ -64,12 +64,17 @@ Result<Fd> open_socket(const SwitchPort& port) {
   return fd;
 }
 
+// What the link did to a copy; only told to those who watch.
+constexpr std::uint8_t mark_corrupted = 1;
+constexpr std::uint8_t mark_duplicate = 2;
+
 // A delayed copy. The heap's top is the one that is due first; equal times keep their order.
 struct Waiting {
   TimePoint due;
   std::uint64_t sequence;
   unsigned char* frame;
-  std::uint32_t size;
+  std::uint16_t size;
+  std::uint8_t marks;
   PortIndex from;
   PortIndex to;
 
@@ -99,6 +104,7 @@ struct Port {
   Fd socket;  // none: the port is out of use
   Batch out;
   std::array<PortIndex, batch> out_from{};
+  std::array<std::uint8_t, batch> out_marks{};
   std::size_t out_count = 0;
   // The frame sent last: what a refusal is about, which the kernel reports afterwards.
   PortIndex last_from = 0;
@@ -119,7 +125,11 @@ struct Switch::Impl {
   void collect_ports();
   void receive(PortIndex index, TimePoint now);
   void dispatch(PortIndex from, unsigned char* frame, std::size_t size, TimePoint now);
-  void put_out(PortIndex from, PortIndex to, const unsigned char* frame, std::size_t size);
+  void put_out(PortIndex from, PortIndex to, const unsigned char* frame, std::size_t size,
+               std::uint8_t marks);
+  void show(PortIndex from, PortIndex to, std::span<const unsigned char> bytes, Drop drop,
+            std::uint8_t marks);
+  void show_losses(std::span<const unsigned char> bytes, std::uint8_t marks);
   void release_due(TimePoint now);
   void flush(PortIndex index);
   void refused(PortIndex index);
@@ -152,6 +162,9 @@ struct Switch::Impl {
   std::unique_ptr<unsigned char[]> receive_buffer =
       std::make_unique_for_overwrite<unsigned char[]>(batch * receive_bytes);
   Batch in;
+
+  std::vector<std::shared_ptr<FrameTap>> taps;
+  std::vector<Loss> losses;  // not shown yet; stays empty without a tap
 
   std::uint64_t ports_version = 1;
 
@@ -196,32 +209,54 @@ unsigned char* Switch::Impl::copy_of(const unsigned char* frame, std::size_t siz
 }
 
 void Switch::Impl::put_out(PortIndex from, PortIndex to, const unsigned char* frame,
-                           std::size_t size) {
+                           std::size_t size, std::uint8_t marks) {
   Port& port = *ports[to];
   if (port.out_count == batch) flush(to);
   if (port.out_count == 0) touched.push_back(to);
   port.out.pieces[port.out_count] = {const_cast<unsigned char*>(frame), size};
+  port.out_marks[port.out_count] = marks;
   port.out_from[port.out_count++] = from;
+}
+
+void Switch::Impl::show(PortIndex from, PortIndex to, std::span<const unsigned char> bytes,
+                        Drop drop, std::uint8_t marks) {
+  const SeenFrame frame{clock.wall_now(),
+                        ports[from]->config.machine,
+                        ports[to]->config.machine,
+                        bytes,
+                        drop,
+                        (marks & mark_corrupted) != 0,
+                        (marks & mark_duplicate) != 0};
+  for (const auto& tap : taps) tap->seen(frame);
+}
+
+void Switch::Impl::show_losses(std::span<const unsigned char> bytes, std::uint8_t marks) {
+  for (const Loss& loss : losses) show(loss.from, loss.to, bytes, loss.drop, marks);
+  losses.clear();
 }
 
 void Switch::Impl::dispatch(PortIndex from, unsigned char* frame, std::size_t size, TimePoint now) {
   outputs.clear();
   bridge.forward(now, from, {frame, size}, outputs);
+  if (!losses.empty()) [[unlikely]]
+    show_losses({frame, size}, 0);
   for (const Bridge::Output& output : outputs) {
     if (!output.delayed && !output.corrupted) [[likely]] {
-      put_out(from, output.to, frame, size);
+      put_out(from, output.to, frame, size, output.duplicate ? mark_duplicate : 0);
       continue;
     }
+    const auto marks = static_cast<std::uint8_t>((output.corrupted ? mark_corrupted : 0) |
+                                                 (output.duplicate ? mark_duplicate : 0));
     unsigned char* copy = copy_of(frame, size);
     if (output.corrupted) {
       copy[output.corrupt_bit / 8] ^= static_cast<unsigned char>(1U << output.corrupt_bit % 8);
     }
     if (output.delayed) {
-      heap.push_back({output.arrival, next_sequence++, copy, static_cast<std::uint32_t>(size), from,
-                      output.to});
+      heap.push_back({output.arrival, next_sequence++, copy, static_cast<std::uint16_t>(size),
+                      marks, from, output.to});
       std::push_heap(heap.begin(), heap.end(), Waiting::later);
     } else {
-      put_out(from, output.to, copy, size);
+      put_out(from, output.to, copy, size, marks);
       sent_frames.emplace_back(copy, size);
     }
   }
@@ -253,7 +288,11 @@ void Switch::Impl::release_due(TimePoint now) {
     const Waiting due = heap.front();
     std::pop_heap(heap.begin(), heap.end(), Waiting::later);
     heap.pop_back();
-    if (bridge.arrived(due.from, due.to)) put_out(due.from, due.to, due.frame, due.size);
+    if (bridge.arrived(due.from, due.to)) {
+      put_out(due.from, due.to, due.frame, due.size, due.marks);
+    } else if (!losses.empty()) {
+      show_losses({due.frame, due.size}, due.marks);
+    }
     sent_frames.emplace_back(due.frame, due.size);
   }
 }
@@ -267,12 +306,18 @@ void Switch::Impl::refused(PortIndex index) {
 void Switch::Impl::flush(PortIndex index) {
   Port& port = *ports[index];
   bool tried = false;
+  const auto bytes_of = [&port](std::size_t i) {
+    const iovec& piece = port.out.pieces[i];
+    return std::span(static_cast<const unsigned char*>(piece.iov_base), piece.iov_len);
+  };
   for (std::size_t done = 0; done < port.out_count;) {
     const int count = sendmmsg(port.socket.get(), &port.out.messages[done],
                                static_cast<unsigned>(port.out_count - done), MSG_DONTWAIT);
     if (count > 0) {
       for (int i = 0; i < count; ++i, ++done) {
         bridge.sent(port.out_from[done], index, port.out.pieces[done].iov_len);
+        if (!taps.empty()) [[unlikely]]
+          show(port.out_from[done], index, bytes_of(done), Drop::none, port.out_marks[done]);
       }
       port.last_from = port.out_from[done - 1];
       port.last_size = port.out.pieces[done - 1].iov_len;
@@ -285,7 +330,9 @@ void Switch::Impl::flush(PortIndex index) {
       refused(index);  // of an earlier frame; this one was not tried yet
       tried = true;
     } else {
-      bridge.dropped(port.out_from[done++], index, Drop::down);
+      bridge.dropped(port.out_from[done], index, Drop::down);
+      show_losses(bytes_of(done), port.out_marks[done]);
+      ++done;
       tried = false;
     }
   }
@@ -454,6 +501,18 @@ std::vector<Switch::LinkReport> Switch::links() const {
     }
   }
   return reports;
+}
+
+void Switch::attach(std::shared_ptr<FrameTap> tap) {
+  const Impl::Access access(*impl_);
+  impl_->taps.push_back(std::move(tap));
+  impl_->bridge.watch_losses(&impl_->losses);
+}
+
+void Switch::detach(const FrameTap* tap) {
+  const Impl::Access access(*impl_);
+  std::erase_if(impl_->taps, [tap](const auto& other) { return other.get() == tap; });
+  if (impl_->taps.empty()) impl_->bridge.watch_losses(nullptr);
 }
 
 Result<void> Switch::start() {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -31,6 +32,24 @@ struct SwitchPort {
 struct LinkSetting {
   LinkQuality quality;
   bool reachable = true;
+};
+
+// What became of one copy of a frame on the way from one machine to another.
+struct SeenFrame {
+  WallTime time;  // when it was handed over, or dropped
+  const std::string& from;
+  const std::string& to;
+  std::span<const unsigned char> bytes;
+  Drop drop = Drop::none;
+  bool corrupted = false;
+  bool duplicate = false;  // the second copy
+};
+
+// Sees every frame, in the switch's thread: what it does there holds up the network.
+class FrameTap {
+ public:
+  virtual ~FrameTap() = default;
+  virtual void seen(const SeenFrame& frame) = 0;
 };
 
 class Switch {
@@ -64,6 +83,11 @@ class Switch {
   // In the order of set_ports().
   [[nodiscard]] std::vector<PortReport> ports() const;
   [[nodiscard]] std::vector<LinkReport> links() const;
+
+  // The tap sees frames from now on, until it is detached. Malformed frames are not shown: they are
+  // on no link.
+  void attach(std::shared_ptr<FrameTap> tap);
+  void detach(const FrameTap* tap);
 
   [[nodiscard]] Result<void> start();
   void stop();

@@ -3,7 +3,6 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "base/http_client.hpp"
 #include "provision/lab_paths.hpp"
 #include "provision/labfile/labfile.hpp"
 
@@ -11,31 +10,43 @@ namespace lab::cli {
 
 namespace json = boost::json;
 
-json::value call_labd(const Globals& globals, const std::string& method, const std::string& target,
-                      const json::value& body) {
+http::Endpoint labd_endpoint(const Globals& globals) {
   const auto labfile = value_or_fail(provision::load_labfile(globals.labfile));
   const auto paths = provision::lab_paths(provision::cache_root(), labfile.name, labfile.path);
+  if (std::error_code ignored; !std::filesystem::exists(paths.labd_socket(), ignored)) {
+    fail(make_error(Code::unavailable, "lab \"{}\" is not up: `lab up` starts it", labfile.name));
+  }
+  return {.unix_path = paths.labd_socket().string()};
+}
+
+Error labd_error(int status, const std::string& body) {
+  boost::system::error_code failure;
+  const json::value answer = json::parse(body, failure);
+  const auto* message =
+      !failure && answer.is_object() ? answer.get_object().if_contains("message") : nullptr;
+  return Error{code_from_http_status(status), message != nullptr && message->is_string()
+                                                  ? std::string(message->get_string())
+                                                  : body};
+}
+
+json::value call_labd(const Globals& globals, const std::string& method, const std::string& target,
+                      const json::value& body) {
   http::ClientRequest request;
   request.method = method;
   request.target = target;
   if (!body.is_null()) request.body = json::serialize(body);
-  auto response =
-      http::fetch_blocking({.unix_path = paths.labd_socket().string()}, std::move(request));
+  auto response = http::fetch_blocking(labd_endpoint(globals), std::move(request));
   if (!response) {
-    fail(make_error(Code::unavailable, "lab \"{}\" is not up: {}; `lab up` starts it", labfile.name,
+    fail(make_error(Code::unavailable, "labd does not answer: {}; `lab up` starts it",
                     response.error().message));
   }
+  if (response->status != 200) fail(labd_error(response->status, response->body));
   boost::system::error_code failure;
   json::value answer = json::parse(response->body, failure);
   if (failure || !answer.is_object()) {
-    fail(make_error(Code::internal, "labd answered {} {} with status {} and no JSON object", method,
-                    target, response->status));
+    fail(make_error(Code::internal, "labd answered {} {} with no JSON object", method, target));
   }
-  if (response->status == 200) return answer;
-  const auto* message = answer.get_object().if_contains("message");
-  fail(Error{code_from_http_status(response->status), message != nullptr && message->is_string()
-                                                          ? std::string(message->get_string())
-                                                          : response->body});
+  return answer;
 }
 
 }  // namespace lab::cli

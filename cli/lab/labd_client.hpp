@@ -4,6 +4,7 @@
 #include <boost/json/value.hpp>
 #include <string>
 
+#include "base/http_client.hpp"
 #include "cli/lab/verb.hpp"
 
 namespace lab::cli {
@@ -12,5 +13,11 @@ namespace lab::cli {
 [[nodiscard]] boost::json::value call_labd(const Globals& globals, const std::string& method,
                                            const std::string& target,
                                            const boost::json::value& body = nullptr);
+
+// Where labd listens; fails without a labfile.
+[[nodiscard]] http::Endpoint labd_endpoint(const Globals& globals);
+
+// What labd says with a status other than 200.
+[[nodiscard]] Error labd_error(int status, const std::string& body);
 
 }  // namespace lab::cli

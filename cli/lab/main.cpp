@@ -22,7 +22,7 @@ int cut_command(int argc, char** argv, Globals& globals) {
   for (int i = 1; i < argc; ++i) {
     std::string_view word(argv[i]);
     if (word == "--") {
-      if (verb != "exec" && verb != "ssh") return argc;
+      if (verb != "exec" && verb != "ssh" && verb != "net") return argc;
       globals.rest.assign(argv + i + 1, argv + argc);
       return i;
     }

@@ -251,6 +251,7 @@ void add_net(CLI::App& app, Globals& globals) {
   show_verb->callback([&globals, link] { show(globals, link->first, link->second); });
   add_set(*net, globals);
   add_reset(*net, globals);
+  add_net_capture(*net, globals);
   CLI::App* partition_verb = net->add_subcommand(
       "partition", "Cut the network into groups; machines not named are one group more");
   auto groups = std::make_shared<std::vector<std::string>>();

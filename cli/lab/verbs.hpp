@@ -21,6 +21,7 @@ void add_init(CLI::App& app, Globals& globals);
 void add_doctor(CLI::App& app, Globals& globals);
 void add_catalogue(CLI::App& app, Globals& globals);
 void add_net(CLI::App& app, Globals& globals);
+void add_net_capture(CLI::App& net, Globals& globals);  // below `net`
 void add_forward(CLI::App& app, Globals& globals);
 void add_version(CLI::App& app, Globals& globals);
 void add_completion(CLI::App& app, Globals& globals);

@@ -200,6 +200,50 @@ def test_a_partition_cuts_and_heals(net, vm1, vm2, vm3):
     assert vm1.reaches(vm2) and vm1.reaches(vm3)
 
 
+class Capture:
+    """`lab net capture` beside the test; it has begun when this returns."""
+
+    def __init__(self, net, file, *words):
+        self.file = file
+        with open(file, "wb") as out:
+            self.process = subprocess.Popen(
+                [BIN / "lab", "net", "capture", "-w", "-", *words], cwd=net.folder, stdout=out,
+                env={**os.environ, "LAB_CACHE": str(net.folder / "cache")})
+        deadline = time.monotonic() + 20
+        while file.stat().st_size == 0:
+            assert self.process.poll() is None and time.monotonic() < deadline, net.log()
+            time.sleep(0.02)
+
+    def end(self, number=None):
+        if number:
+            self.process.send_signal(number)
+        assert self.process.wait(timeout=20) == 0
+
+    def lines(self):
+        return subprocess.run(["tcpdump", "-n", "-r", self.file], capture_output=True, text=True, check=True,
+                              timeout=20).stdout.splitlines()
+
+
+def test_a_capture_has_the_frames_that_its_filter_lets_through(net, vm1, vm2, tmp_path):
+    capture = Capture(net, tmp_path / "icmp.pcapng", "vm1<->vm2", "-c", "4", "--", "icmp")
+    assert vm1.reaches(vm2)
+    capture.end()
+    assert ["request" in line for line in capture.lines()] == [True, False, True, False]
+    assert b"vm1->vm2" in capture.file.read_bytes() and b"vm3" not in capture.file.read_bytes()
+
+
+def test_a_capture_says_which_fault_took_a_frame_and_ends_whole(net, vm1, vm2, tmp_path):
+    assert vm1.reaches(vm2)
+    net.lab("set", "vm1->vm2", "loss", "100%")
+    capture = Capture(net, tmp_path / "loss.pcapng", "vm1")
+    assert not vm1.reaches(vm2)
+    capture.end(signal.SIGINT)
+    assert capture.lines()
+    assert b"dropped: loss" in capture.file.read_bytes()
+    done = net.lab("capture", "-w", str(tmp_path / "x"), "--", "no", "filter", check=False)
+    assert done.returncode == 2 and 'the filter "no filter"' in done.stderr
+
+
 def test_a_killed_labd_comes_back_with_what_was_set(net, vm1, vm2, vm3):
     net.lab("partition", "vm3")
     net.lab("set", "vm1", "vm2", "--delay", "1ms")
