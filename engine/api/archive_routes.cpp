@@ -1,93 +1,38 @@
-// GET /images/get, GET /images/NAME/get and POST /images/load.
+// GET /images/get, GET /images/NAME/get, POST /images/load, and POST /images/create with a body.
 #include "base/blocking.hpp"
+#include "engine/api/archive_stream.hpp"
 #include "engine/api/image_routes_impl.hpp"
-#include "engine/api/thread_output.hpp"
+#include "engine/build/download.hpp"
+#include "engine/build/import.hpp"
+#include "engine/build/step_image.hpp"
 #include "engine/image/archive.hpp"
-#include "engine/registry/pipe.hpp"
 
 namespace lab::engine::api {
 
 namespace asio = boost::asio;
 
-namespace {
-
-constexpr std::size_t waiting_bytes_max = std::size_t{4} << 20;
-constexpr std::size_t piece_bytes = std::size_t{128} << 10;
-
-using Loaded = Result<std::vector<image::LoadedImage>>;
-
-asio::awaitable<void> save_on_pool(image::ImageStore& store, std::vector<std::string> names,
-                                   ThreadOutput& output, Result<void>& outcome) {
-  std::function<void()> work = [&] {
-    const layer::TarSink sink = [&output](std::string_view bytes) { return output.write(bytes); };
-    outcome = image::save_images(store, names, sink);
-    output.end();
-  };
-  co_await run_on_pool(std::move(work));
-}
-
-asio::awaitable<void> load_on_pool(image::ImageStore& store, registry::Pipe& pipe,
-                                   Loaded& outcome) {
-  std::function<void()> work = [&] {
-    outcome = image::load_images(store, pipe.source());
-    if (outcome.has_error()) pipe.fail_reader(outcome.error());
-  };
-  co_await run_on_pool(std::move(work));
-}
-
-// The request's body into the pipe, up to its end or the first error.
-asio::awaitable<Result<void>> feed(http::Exchange& exchange, registry::Pipe& pipe) {
-  while (true) {
-    std::string piece(piece_bytes, '\0');
-    LAB_CO_TRY(const std::size_t count,
-               co_await exchange.read_some(asio::buffer(piece.data(), piece.size())));
-    if (count == 0) co_return Result<void>{};
-    piece.resize(count);
-    LAB_CO_CHECK(co_await pipe.push(std::move(piece)));
-  }
-}
-
-}  // namespace
-
 asio::awaitable<Result<void>> ImageRoutes::Impl::save(http::Exchange& exchange) {
   std::vector<std::string> names = exchange.request().query.all("names");
   if (!exchange.parameter("name").empty()) names = {exchange.parameter("name")};
   const image::ImageStore::Guard guard(store);
-  ThreadOutput output(executor, waiting_bytes_max);
-  Result<void> outcome;
-  registry::TaskGroup group(executor);
-  group.spawn(save_on_pool(store, names, output, outcome));
-  std::string bytes = co_await output.next();
-  const bool any = !bytes.empty();
-  Result<void> sent;
-  if (any) {
-    http::Headers headers;
-    headers.set("Content-Type", "application/x-tar");
-    sent = co_await exchange.start(200, std::move(headers));
+  WriteArchive write = [this, &names](const layer::TarSink& sink) {
+    return image::save_images(store, names, sink);
+  };
+  LAB_CO_CHECK(co_await send_archive(exchange, executor, std::move(write)));
+  for (const std::string& name : names) {
+    if (auto image = store.resolve(name)) store.emit({"save", (*image)->id, (*image)->id});
   }
-  while (!bytes.empty()) {
-    if (sent.has_value()) sent = co_await exchange.write(bytes);
-    if (sent.has_error()) output.give_up();
-    bytes = co_await output.next();
-  }
-  co_await group.wait();
-  if (sent.has_error()) co_return sent;
-  if (outcome.has_error()) co_return outcome;  // after the start: closes the connection
-  co_return co_await exchange.finish();
+  co_return Result<void>();
 }
 
 asio::awaitable<Result<void>> ImageRoutes::Impl::load(http::Exchange& exchange) {
-  registry::Pipe pipe(executor, waiting_bytes_max);
-  Loaded loaded = Error{Code::internal, "not loaded"};
-  registry::TaskGroup group(executor);
-  group.spawn(load_on_pool(store, pipe, loaded));
-  const auto fed = co_await feed(exchange, pipe);
-  if (fed.has_value()) {
-    pipe.end();
-  } else {
-    pipe.fail(fed.error());
-  }
-  co_await group.wait();
+  Result<std::vector<image::LoadedImage>> loaded = Error{Code::internal, "not loaded"};
+  ReadArchive read = [this, &loaded](layer::ByteSource& bytes) -> Result<void> {
+    loaded = image::load_images(store, bytes);
+    LAB_CHECK(loaded);
+    return {};
+  };
+  static_cast<void>(co_await receive_archive(exchange, executor, std::move(read)));
   LAB_CO_CHECK(co_await collect());
   if (loaded.has_error()) co_return Error{Code::internal, loaded.error().message};
   registry::Progress progress(executor, clock);
@@ -97,6 +42,54 @@ asio::awaitable<Result<void>> ImageRoutes::Impl::load(http::Exchange& exchange) 
     progress.raw(line);
     store.emit({"load", one.id, one.id});
   }
+  progress.finish();
+  http::Response response;
+  response.headers.set("Content-Type", "application/json");
+  response.body = co_await progress.next();
+  co_return co_await exchange.respond(std::move(response));
+}
+
+// "-" is the body, everything else a URL.
+asio::awaitable<Result<void>> ImageRoutes::Impl::import(http::Exchange& exchange) {
+  const http::Query& query = exchange.request().query;
+  const std::string from = query.get("fromSrc");
+  std::optional<image::Reference> name;
+  if (const std::string repository = query.get("repo"); !repository.empty()) {
+    LAB_CO_TRY(name,
+               image::parse_reference_with_default_tag(
+                   query.get("tag").empty() ? repository : repository + ":" + query.get("tag")));
+  }
+  build::ImportRequest request;
+  request.changes = query.all("changes");
+  std::erase(request.changes, "");
+  request.comment = query.get("message");
+  if (request.comment.empty()) request.comment = "Imported from " + from;
+  const image::ImageStore::Guard guard(store);
+  Result<image::ImagePtr> made = Error{Code::internal, "not imported"};
+  ReadArchive read = [this, &made, &request](layer::ByteSource& bytes) -> Result<void> {
+    made = build::import_image(store, bytes, request, clock.wall_now());
+    LAB_CHECK(made);
+    return {};
+  };
+  registry::Progress progress(executor, clock);
+  if (from == "-") {
+    LAB_CO_CHECK(co_await receive_archive(exchange, executor, std::move(read)));
+  } else {
+    const std::string url = from.find("://") == std::string::npos ? "http://" + from : from;
+    progress.status("Downloading from " + url);
+    const build::LayerFolder folder(store);
+    LAB_CO_TRY(const build::Download file,
+               co_await build::download(executor, url, folder.path(), options, progress));
+    const std::filesystem::path saved =
+        folder.path() / (file.name.empty() ? build::unnamed_file : file.name);
+    LAB_CO_CHECK(co_await run_blocking<Result<void>>([&saved, &read]() -> Result<void> {
+      LAB_TRY(layer::FileSource archive, layer::FileSource::open(saved.string()));
+      return read(archive);
+    }));
+  }
+  if (name) LAB_CO_CHECK(store.tag((*made)->id, *name));
+  store.emit({"import", (*made)->id, (*made)->id});
+  progress.status((*made)->id);
   progress.finish();
   http::Response response;
   response.headers.set("Content-Type", "application/json");

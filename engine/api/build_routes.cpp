@@ -1,14 +1,13 @@
 #include "engine/api/build_routes.hpp"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <memory>
 
 #include "base/blocking.hpp"
+#include "engine/api/archive_stream.hpp"
 #include "engine/api/exchange.hpp"
 #include "engine/build/build_request.hpp"
 #include "engine/build/commit.hpp"
 #include "engine/build/remote.hpp"
-#include "engine/registry/pipe.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::api {
@@ -18,44 +17,6 @@ namespace json = boost::json;
 using Done = asio::awaitable<Result<void>>;
 
 namespace {
-
-constexpr std::size_t waiting_bytes_max = std::size_t{4} << 20;
-constexpr std::size_t piece_bytes = std::size_t{128} << 10;
-
-asio::awaitable<void> unpack_on_pool(build::BuildContext& context, registry::Pipe& pipe,
-                                     Result<void>& outcome) {
-  std::function<void()> work = [&] {
-    outcome = context.unpack(pipe.source());
-    if (outcome.has_error()) pipe.fail_reader(outcome.error());
-  };
-  co_await run_on_pool(std::move(work));
-}
-
-// The request's body into the context's folder.
-Done receive_context(http::Exchange& exchange, const asio::any_io_executor& executor,
-                     build::BuildContext& context) {
-  registry::Pipe pipe(executor, waiting_bytes_max);
-  Result<void> unpacked;
-  registry::TaskGroup group(executor);
-  group.spawn(unpack_on_pool(context, pipe, unpacked));
-  Result<void> fed;
-  while (fed.has_value()) {
-    std::string piece(piece_bytes, '\0');
-    auto count = co_await exchange.read_some(asio::buffer(piece));
-    if (!count) {
-      fed = std::move(count).error();
-      pipe.fail(fed.error());
-    } else if (*count == 0) {
-      pipe.end();
-      break;
-    } else {
-      piece.resize(*count);
-      fed = co_await pipe.push(std::move(piece));
-    }
-  }
-  co_await group.wait();
-  co_return unpacked;
-}
 
 // One request: everything that lives as long as its build.
 struct Job {
@@ -133,7 +94,9 @@ Done build_image(BuildParts parts, http::Exchange& exchange) {
   const bool with_ids = version.size() != 6 && version.size() != 5 ? true : version >= "v1.30";
   auto job = std::make_unique<Job>(engine, parts.puller, std::move(request), with_ids);
   if (job->request.remote.empty() || job->request.remote == "client-session") {
-    LAB_CO_CHECK(co_await receive_context(exchange, engine.executor(), job->context));
+    build::BuildContext& context = job->context;
+    ReadArchive read = [&context](layer::ByteSource& bytes) { return context.unpack(bytes); };
+    LAB_CO_CHECK(co_await receive_archive(exchange, engine.executor(), std::move(read)));
   } else {
     LAB_CO_CHECK(co_await exchange.read_all());
   }
@@ -173,7 +136,10 @@ Done commit(BuildParts parts, http::Exchange& exchange) {
     LAB_CO_TRY(request.name, image::parse_reference_with_default_tag(
                                  tag.empty() ? repository : repository + ":" + tag));
   }
-  LAB_CO_TRY(request.config, co_await read_json(exchange, true));
+  LAB_CO_TRY(const std::string body, co_await exchange.read_all());
+  if (!body.empty() && body.find_first_not_of(" \r\n") != body.find("null")) {
+    LAB_CO_TRY(request.config, parse_object(body));
+  }
   LAB_CO_TRY(const std::string id, co_await build::commit_container(parts.engine.containers(),
                                                                     container, std::move(request)));
   json::object answer{{"Id", id}};

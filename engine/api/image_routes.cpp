@@ -1,10 +1,12 @@
 #include "engine/api/image_routes.hpp"
 
 #include <boost/json/parse.hpp>
+#include <charconv>
 
 #include "base/blocking.hpp"
 #include "engine/api/image_routes_impl.hpp"
 #include "engine/api/image_views.hpp"
+#include "engine/registry/search.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::api {
@@ -47,6 +49,29 @@ json::array removed_json(const std::vector<image::RemovedItem>& items) {
     lines.push_back(std::move(line));
   }
   return lines;
+}
+
+// Of the results of a search, those that the filters leave.
+Result<json::array> select_results(const json::array& results, const FilterSet& filters) {
+  std::int64_t stars = 0;
+  for (const std::string& value : filters.values("stars")) {
+    std::int64_t wanted = 0;
+    const auto [end, failure] = std::from_chars(value.data(), value.data() + value.size(), wanted);
+    if (failure != std::errc() || end != value.data() + value.size())
+      return make_error(Code::invalid_argument, "Invalid filter 'stars=[{}]'", value);
+    stars = std::max(stars, wanted);
+  }
+  LAB_TRY(const bool automated, filters.flag("is-automated", false));
+  LAB_TRY(const bool official, filters.flag("is-official", false));
+  json::array selected;
+  for (const json::value& value : results) {
+    if (!value.is_object()) continue;
+    const json::object& result = value.get_object();
+    if (filters.has("is-automated") && flag_of(result, "is_automated") != automated) continue;
+    if (filters.has("is-official") && flag_of(result, "is_official") != official) continue;
+    if (integer_of(result, "star_count") >= stars) selected.push_back(value);
+  }
+  return selected;
 }
 
 // dockerd words an image it cannot find in the middle of a request so, unlike registries' errors.
@@ -124,15 +149,28 @@ Done ImageRoutes::Impl::history(Exchange& exchange) {
 Done ImageRoutes::Impl::create(Exchange& exchange) {
   const http::Query& query = exchange.request().query;
   const std::string from = query.get("fromImage");
-  if (from.empty()) {
-    co_return Error{Code::unsupported, "only images of a registry can be created: set fromImage"};
-  }
+  if (from.empty()) co_return co_await import(exchange);
   LAB_CO_TRY(Reference reference, reference_of(from, query.get("tag")));
   const registry::Credentials credentials = credentials_of(exchange);
   Work work = [this, reference, credentials](registry::Progress& progress) {
     return puller.pull(reference, credentials, progress);
   };
   co_return co_await stream(exchange, std::move(work));
+}
+
+Done ImageRoutes::Impl::search(Exchange& exchange) {
+  const http::Query& query = exchange.request().query;
+  LAB_CO_TRY(const std::int64_t limit, query.integer("limit", 25));
+  if (limit < 1 || limit > 100)
+    co_return make_error(Code::invalid_argument, "Limit {} is outside the range of [1, 100]",
+                         limit);
+  LAB_CO_TRY(const FilterSet filters, FilterSet::parse(query.get("filters")));
+  LAB_CO_CHECK(filters.check_names({"is-automated", "is-official", "stars"}));
+  const registry::Credentials credentials = credentials_of(exchange);
+  LAB_CO_TRY(const json::array found,
+             co_await registry::search(executor, query.get("term"), limit, credentials, options));
+  LAB_CO_TRY(const json::array results, select_results(found, filters));
+  co_return co_await exchange.respond(http::json_response(200, results));
 }
 
 Done ImageRoutes::Impl::push(Exchange& exchange) {
@@ -361,6 +399,7 @@ void ImageRoutes::add_to(http::Router& router) {
   add("GET", "/images/json", &Impl::list);
   add("POST", "/images/create", &Impl::create);
   add("POST", "/images/prune", &Impl::prune);
+  add("GET", "/images/search", &Impl::search);
   add("GET", "/images/get", &Impl::save);
   add("POST", "/images/load", &Impl::load);
   add("GET", "/images/{name...}/get", &Impl::save);

@@ -46,6 +46,8 @@ struct ImageRoutes::Impl {
   Done distribution(http::Exchange& exchange);
   Done save(http::Exchange& exchange);
   Done load(http::Exchange& exchange);
+  Done import(http::Exchange& exchange);
+  Done search(http::Exchange& exchange);
 
   using Work = std::function<boost::asio::awaitable<Result<void>>(registry::Progress&)>;
   Done stream(http::Exchange& exchange, Work work);

@@ -13,6 +13,7 @@ void add_stream_routes(http::Router& router, Engine& engine);
 void add_exec_routes(http::Router& router, Engine& engine);
 void add_network_routes(http::Router& router, Engine& engine);
 void add_volume_routes(http::Router& router, Engine& engine);
+void add_usage_routes(http::Router& router, Engine& engine);
 // What swarmd answers.
 void add_swarm_routes(http::Router& router, Engine& engine);
 

@@ -75,6 +75,7 @@ ApiServer::ApiServer(Engine& engine)
   add_exec_routes(router_, engine);
   add_network_routes(router_, engine);
   add_volume_routes(router_, engine);
+  add_usage_routes(router_, engine);
   add_swarm_routes(router_, engine);
   images_.add_to(router_);
   add_build_routes(router_, BuildParts{engine, images_.puller()});

@@ -237,9 +237,16 @@ asio::awaitable<Result<void>> stream_events(Engine& engine, http::Exchange& exch
 
 asio::awaitable<Result<void>> events(Engine& engine, http::Exchange& exchange) {
   EventsRequest request;
-  LAB_CO_TRY(request.since, read_time(exchange.request().query, "since"));
-  LAB_CO_TRY(request.until, read_time(exchange.request().query, "until"));
-  LAB_CO_TRY(request.filters, read_filters(exchange.request().query));
+  const http::Query& query = exchange.request().query;
+  const WallTime now = engine.clock().wall_now();
+  // Unlike elsewhere, 0 is a time: the first event that is kept.
+  if (std::string since = query.get("since"); !since.empty()) {
+    LAB_CO_TRY(request.since, parse_time(since, now));
+  }
+  if (std::string until = query.get("until"); !until.empty()) {
+    LAB_CO_TRY(request.until, parse_time(until, now));
+  }
+  LAB_CO_TRY(request.filters, read_filters(query));
   LAB_CO_CHECK(co_await exchange.read_all());
   http::Headers headers{{"Content-Type", "application/json"}};
   LAB_CO_CHECK(co_await exchange.start(200, std::move(headers)));

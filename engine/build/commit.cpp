@@ -16,7 +16,9 @@ namespace {
 
 // What the request says, over what the container has.
 Result<json::object> new_config(const json::object& container_config, CommitRequest& request) {
-  LAB_TRY(json::object config, container::complete_config(request.config));
+  const bool given = !request.config.empty();
+  LAB_TRY(json::object config,
+          container::complete_config(given ? request.config : container_config));
   LAB_CHECK(apply_changes(config, request.changes));
   LAB_CHECK(container::merge_image_config(config, container_config));
   return config;

@@ -11,6 +11,7 @@
 #include "base/file.hpp"
 #include "base/http_client.hpp"
 #include "engine/registry/hosts.hpp"
+#include "engine/registry/session.hpp"
 
 namespace lab::engine::build {
 
@@ -44,9 +45,7 @@ asio::awaitable<Result<Answer>> get(asio::any_io_executor executor, std::string 
     request.body_timeout = silence_max;
     request.headers.set("User-Agent", "swarmlab/" LAB_VERSION);
     auto response = co_await answer.client->send(std::move(request));
-    if (!response) {
-      co_return make_error(response.error().code, "Get \"{}\": {}", text, response.error().message);
-    }
+    if (!response) co_return registry::transport_error("GET", url, response.error());
     answer.response = std::move(*response);
     const int status = answer.response->status();
     const std::string location(answer.response->headers().get("Location"));

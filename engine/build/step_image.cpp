@@ -21,20 +21,6 @@ namespace json = boost::json;
 
 namespace {
 
-// A folder below the store's temporary one, until the layer is in the store.
-class LayerFolder {
- public:
-  explicit LayerFolder(const image::ImageStore& store)
-      : path_(store.temporary_directory() / ("step-" + secure_random_hex(8))) {}
-  LayerFolder(const LayerFolder&) = delete;
-  LayerFolder& operator=(const LayerFolder&) = delete;
-  ~LayerFolder() { static_cast<void>(layer::remove_tree(path_)); }
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 Result<void> copy_layer(const fs::path& from, const fs::path& to) {
   LAB_CHECK(make_directories(to));
   Fd source(open(from.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -83,6 +69,11 @@ json::object root_file_system(const std::vector<std::string>& diff_ids) {
 }
 
 }  // namespace
+
+LayerFolder::LayerFolder(const image::ImageStore& store)
+    : path_(store.temporary_directory() / ("step-" + secure_random_hex(8))) {}
+
+LayerFolder::~LayerFolder() { static_cast<void>(layer::remove_tree(path_)); }
 
 std::string config_of_step(const ImageStep& step, WallTime now) {
   static const json::object none;

@@ -12,6 +12,19 @@
 
 namespace lab::engine::build {
 
+// A folder for a layer to come; not there yet, and gone with the object unless the store took it.
+class LayerFolder {
+ public:
+  explicit LayerFolder(const image::ImageStore& store);
+  LayerFolder(const LayerFolder&) = delete;
+  LayerFolder& operator=(const LayerFolder&) = delete;
+  ~LayerFolder();
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
 struct ImageStep {
   image::ImagePtr parent;                // null: from scratch
   boost::json::object config;            // the new image's run configuration

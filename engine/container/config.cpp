@@ -235,6 +235,7 @@ Result<void> merge_image_config(json::object& config, const json::object& image)
   merge_members(config, image, "ExposedPorts");
   merge_members(config, image, "Labels");
   merge_members(config, image, "Volumes");
+  if (object_of(config, "Volumes").empty()) config["Volumes"] = nullptr;
   if (object_of(config, "Healthcheck").empty() && !object_of(image, "Healthcheck").empty())
     config["Healthcheck"] = object_of(image, "Healthcheck");
   std::vector<std::string> entrypoint = texts_of(config, "Entrypoint");

@@ -72,6 +72,18 @@ Result<void> make_bind_source(const MountPoint& mount) {
                     mount.source);
 }
 
+// Made here and not by the runtime, so that it is an ordinary folder: it is a part of the image
+// that a commit makes. What cannot be made (a file in the way) is the runtime's to explain.
+void make_mount_point(const std::filesystem::path& root, const MountPoint& mount) {
+  struct stat info {};
+  const bool is_folder =
+      mount.type != "bind" || (stat(mount.source.c_str(), &info) == 0 && S_ISDIR(info.st_mode));
+  for (const char* mounted : {"/proc", "/dev", "/sys"}) {
+    if (mount.destination.starts_with(mounted)) return;
+  }
+  if (is_folder) static_cast<void>(folder_in_root(root, mount.destination, true));
+}
+
 bool is_joined(const Container& container) {
   return container.network_name.starts_with("container:");
 }
@@ -150,7 +162,10 @@ Result<Runtime::Launched> Containers::launch(const Container& container) const {
                                   texts_of(container.host_config, "GroupAdd")));
   if (std::string own = text_of(container.config, "WorkingDir"); !own.empty())
     LAB_CHECK(folder_in_root(paths.merged, own, true));
-  for (const MountPoint& mount : container.mounts) LAB_CHECK(make_bind_source(mount));
+  for (const MountPoint& mount : container.mounts) {
+    LAB_CHECK(make_bind_source(mount));
+    make_mount_point(paths.merged, mount);
+  }
   if (!is_joined(container)) LAB_CHECK(write_network_files(container));
   if (container.sandbox) LAB_CHECK(services_.networks.build(*container.sandbox));
   LAB_TRY(SpecPaths spec_files, spec_paths(container));

@@ -166,7 +166,7 @@ Result<void> Removal::delete_image(const std::string& image_id, bool force, bool
   Mask mask;
   mask.references = mask.stopped = !force;
   if (auto found = conflict(image_id, mask)) {
-    const bool dangling = state_.names_of(image_id).empty();
+    const bool dangling = state_.names_of(image_id).empty() && state_.children_of(image_id).empty();
     if (quiet && (!dangling || found->used)) return {};
     return conflict_error(image_id, *found);
   }

@@ -123,7 +123,10 @@ class Packer {
         return write_header(entry);
       }
     }
-    if (S_ISLNK(status.st_mode)) LAB_CHECK(set_link_target(entry, folder, name));
+    if (S_ISLNK(status.st_mode)) {
+      LAB_CHECK(set_link_target(entry, folder, name));
+      result_.size_bytes += entry.symbolic_link.size();
+    }
     if (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode)) entry.device = status.st_rdev;
     set_extended_attributes(entry, path_of(folder, name));
     if (!S_ISREG(status.st_mode)) return write_header(entry);

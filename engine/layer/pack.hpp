@@ -26,7 +26,7 @@ struct PackOptions {
 };
 
 struct PackResult {
-  std::uint64_t size_bytes = 0;  // of the regular files
+  std::uint64_t size_bytes = 0;  // of the regular files, and of links' targets as Docker counts
   std::uint64_t entries = 0;
 };
 

@@ -194,6 +194,7 @@ Result<void> Unpacker::make(archive_entry* entry, const std::string& parent,
       if (target == nullptr) return archive_failure("a link that cannot be read");
       if (::symlinkat(target, folder, name.c_str()) != 0)
         return errno_error(errno, "making a link");
+      result_.size_bytes += std::string_view(target).size();
       break;
     }
     case AE_IFCHR:

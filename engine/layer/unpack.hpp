@@ -18,7 +18,7 @@
 namespace lab::engine::layer {
 
 struct UnpackResult {
-  std::uint64_t size_bytes = 0;  // of the regular files
+  std::uint64_t size_bytes = 0;  // of the regular files, and of links' targets as Docker counts
   std::uint64_t entries = 0;
 };
 

@@ -55,15 +55,6 @@ std::string transport_reason(const Error& error, const Url& url) {
   return text;
 }
 
-Error transport_error(std::string_view method, const Url& url, const Error& error) {
-  std::string verb(method);
-  std::transform(verb.begin() + 1, verb.end(), verb.begin() + 1,
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return make_error(error.code == Code::cancelled ? Code::cancelled : Code::unavailable,
-                    "{} \"{}{}\": {}", verb, url.origin(), url.target,
-                    transport_reason(error, url));
-}
-
 // A challenge that could not be answered is told with the request that met it, as Go does.
 Error in_request(const Error& error, std::string_view verb, std::string_view url) {
   if (error.code != Code::unauthorized) return error;
@@ -78,6 +69,15 @@ std::string words_of_code(std::string code) {
 }
 
 }  // namespace
+
+Error transport_error(std::string_view method, const Url& url, const Error& error) {
+  std::string verb(method);
+  std::transform(verb.begin() + 1, verb.end(), verb.begin() + 1,
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return make_error(error.code == Code::cancelled ? Code::cancelled : Code::unavailable,
+                    "{} \"{}{}\": {}", verb, url.origin(), url.target,
+                    transport_reason(error, url));
+}
 
 Error error_of_body(int status, std::string_view body) {
   const Code code = code_from_http_status(status);

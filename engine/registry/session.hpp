@@ -90,6 +90,10 @@ class Session {
   std::map<std::string, std::unique_ptr<http::Client>> clients_;  // by origin
 };
 
+// A request that got no answer, in the words of Docker's client: 'Get "https://HOST/v2/": dial tcp:
+// lookup HOST: no such host'.
+[[nodiscard]] Error transport_error(std::string_view method, const Url& url, const Error& error);
+
 // The error of an answer that is not a success: "manifest unknown: manifest unknown".
 [[nodiscard]] boost::asio::awaitable<Error> error_of(http::ClientResponse& response);
 [[nodiscard]] Error error_of_body(int status, std::string_view body);
