@@ -59,4 +59,9 @@ std::string console_tail(const std::filesystem::path& machine_directory, std::si
   return fmt::format("{}", fmt::join(last, "\n"));
 }
 
+bool network_is_up(const std::filesystem::path& machine_directory) {
+  const Result<std::string> text = read_file(console_path(machine_directory), console_bytes_max);
+  return text && text->find("lab: the network is configured") != std::string::npos;
+}
+
 }  // namespace lab::vm

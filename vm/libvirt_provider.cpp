@@ -334,6 +334,8 @@ Result<void> LibvirtProvider::destroy_now(const MachineId& id) {
   if (virDomainUndefineFlags(domain.get(), flags) != 0 && !last_error_is(VIR_ERR_NO_DOMAIN))
     return libvirt_error(Code::internal, fmt::format("removing machine {}", domain_name(id)));
   if (ownership) remove_machine_files(ownership->directory);
+  std::error_code ignored;
+  std::filesystem::remove(session_log_path(domain_name(id)), ignored);
   return {};
 }
 

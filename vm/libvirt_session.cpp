@@ -1,13 +1,17 @@
 #include "vm/libvirt_session.hpp"
 
+#include <fcntl.h>
 #include <pwd.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
+#include <vector>
 
 #include "base/file.hpp"
-#include "base/subprocess.hpp"
 
 namespace lab::vm {
 namespace {
@@ -25,6 +29,38 @@ std::filesystem::path root_libvirt_folder() {
 
 std::string root_session_uri() {
   return fmt::format("{}?socket={}", session, (root_libvirt_folder() / "libvirt-sock").string());
+}
+
+// An emulator is nobody's child when it ends, and libvirt waits until the process is gone. The
+// first process of a container may take seconds to notice; so a shell takes the orphans, as their
+// subreaper (that outlives exec), while it waits for the daemon.
+[[noreturn]] void become_reaper(char* const* argv, int log) {
+  const int null = open("/dev/null", O_RDONLY);
+  dup2(null, 0);
+  dup2(log, 1);
+  dup2(log, 2);
+  syscall(SYS_close_range, 3U, ~0U, 0U);
+  setsid();
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (chdir("/") == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L) == 0) execvp(argv[0], argv);
+  _exit(127);
+}
+
+Result<void> spawn_with_reaper(const std::vector<std::string>& command,
+                               const std::filesystem::path& log) {
+  std::vector<std::string> words = {"sh", "-c", "\"$@\" & wait $!", "sh"};
+  words.insert(words.end(), command.begin(), command.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  const Fd file(open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!file) return errno_error(errno, log.string());
+  const pid_t pid = fork();
+  if (pid < 0) return errno_error(errno, "fork");
+  if (pid == 0) become_reaper(argv.data(), file.get());
+  return {};
 }
 
 }  // namespace
@@ -45,33 +81,29 @@ bool session_is_ours_to_start(const std::string& uri) {
   return geteuid() == 0 && uri == root_session_uri();
 }
 
+std::filesystem::path session_log_path(std::string_view domain_name) {
+  std::filesystem::path folder = root_libvirt_folder();
+  // Root's daemon is started without the variable.
+  const char* cache = getenv("XDG_CACHE_HOME");
+  if (geteuid() != 0 && cache != nullptr && *cache == '/')
+    folder = std::filesystem::path(cache) / "libvirt";
+  return folder / "qemu" / "log" / fmt::format("{}.log", domain_name);
+}
+
 Result<void> start_root_session() {
   const std::filesystem::path folder = root_libvirt_folder();
   LAB_CHECK(make_directories(folder, 0700));
   const std::filesystem::path log = folder / "libvirtd.log";
   std::error_code ignored;
   std::filesystem::remove(log, ignored);
-  Command command;
-  // Without the XDG variables its files lie in one place, however root logged in.
-  command.argv = {"unshare",
-                  "--user",
-                  "--map-user=1000",
-                  "--map-group=1000",
-                  "env",
-                  "-u",
-                  "XDG_RUNTIME_DIR",
-                  "-u",
-                  "XDG_CONFIG_HOME",
-                  "-u",
-                  "XDG_CACHE_HOME",
-                  "libvirtd",
-                  "--timeout=120"};
   const char* path = getenv("PATH");
-  command.environment["PATH"] = fmt::format("{}:/usr/sbin:/sbin", path ? path : "/usr/bin:/bin");
-  command.environment["HOME"] = folder.parent_path().parent_path();
-  command.working_directory = "/";
-  LAB_CHECK(spawn_daemon(command, log.string()));
-  return {};
+  // Without the XDG variables its files lie in one place, however root logged in.
+  return spawn_with_reaper({"unshare", "--user", "--map-user=1000", "--map-group=1000", "env", "-u",
+                            "XDG_RUNTIME_DIR", "-u", "XDG_CONFIG_HOME", "-u", "XDG_CACHE_HOME",
+                            fmt::format("HOME={}", folder.parent_path().parent_path().string()),
+                            fmt::format("PATH={}:/usr/sbin:/sbin", path ? path : "/usr/bin:/bin"),
+                            "libvirtd", "--timeout=120"},
+                           log);
 }
 
 }  // namespace lab::vm

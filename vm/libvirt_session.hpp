@@ -7,7 +7,9 @@
 // not root, which needs and has no privilege.
 #pragma once
 
+#include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "base/error.hpp"
 
@@ -23,5 +25,9 @@ namespace lab::vm {
 // Starts root's session daemon; returns before it answers. One that runs already is left alone. It
 // ends by itself two minutes after its last machine.
 [[nodiscard]] Result<void> start_root_session();
+
+// Where the session's libvirt writes what the emulator of this domain says. It leaves the file
+// behind when the domain goes.
+[[nodiscard]] std::filesystem::path session_log_path(std::string_view domain_name);
 
 }  // namespace lab::vm

@@ -90,6 +90,10 @@ class Provider {
 [[nodiscard]] std::string console_tail(const std::filesystem::path& machine_directory,
                                        std::size_t lines = 15);
 
+// Whether a recipe machine has said on its console that its network is configured, since it was
+// started last.
+[[nodiscard]] bool network_is_up(const std::filesystem::path& machine_directory);
+
 // libvirt's C API. Connects at the first operation; "qemu:///session" starts its own daemon and
 // needs no root. Code::unavailable when libvirt cannot be reached.
 [[nodiscard]] std::unique_ptr<Provider> make_libvirt_provider(std::string uri = "qemu:///session");

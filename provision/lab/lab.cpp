@@ -1,5 +1,6 @@
 #include "provision/lab/lab.hpp"
 
+#include "base/blocking.hpp"
 #include "provision/lab/daemon.hpp"
 #include "provision/lab/keys.hpp"
 #include "provision/parallel.hpp"
@@ -31,6 +32,11 @@ Task stop_machine(vm::Provider& provider, vm::MachineId id, Progress& progress) 
   if (!stopped) co_return stopped.error().wrap("{}", id.name);
   progress.done(id.name, "off");
   co_return Result<void>{};
+}
+
+Task end_labd(const LabPaths& paths) {
+  std::function<Result<void>()> end = [&paths] { return stop_labd(paths); };
+  co_return co_await run_blocking(std::move(end));
 }
 
 Task destroy_machine(vm::Provider& provider, vm::MachineId id, Progress& progress) {
@@ -134,10 +140,10 @@ asio::awaitable<Result<void>> destroy_lab(LabView lab, std::vector<std::string> 
   std::vector<Task> tasks;
   for (const vm::MachineInfo& info : known)
     if (wanted(info.id.name)) tasks.push_back(destroy_machine(*provider, info.id, progress));
+  if (machines.empty()) tasks.push_back(end_labd(lab.paths));
   auto results = co_await run_all(std::move(tasks));
   LAB_CO_CHECK(joined_errors(results));
   if (machines.empty()) {
-    LAB_CO_CHECK(stop_labd(lab.paths));
     std::error_code error;
     fs::remove_all(lab.paths.directory, error);
     if (error)

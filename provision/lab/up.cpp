@@ -34,6 +34,7 @@ struct MachineRun {
   std::optional<Node> node;
   NodeFacts facts;
   bool was_running = false;
+  bool says_when_up = false;  // its console tells when its network is there
   bool changed = false;
   bool failed = false;
 };
@@ -82,6 +83,9 @@ class Up {
   Result<void> add_identity(vm::MachineSpec& spec) const;
   [[nodiscard]] bool in_swarm(const MachineRun& run) const {
     return labfile_.swarm && run.config->role != Role::none;
+  }
+  [[nodiscard]] bool says_up(const MachineRun& run) const {
+    return vm::network_is_up(machine_directory(paths_, run.config->name));
   }
   [[nodiscard]] bool alive(const std::string& machine) const {
     return machine_processes(state_)[machine] != 0;
@@ -344,6 +348,7 @@ Task Up::power_on(MachineRun& run) {
       LAB_CO_CHECK(co_await provider_->define(std::move(spec)));
       LAB_CO_CHECK(co_await provider_->start(id));
     }
+    run.says_when_up = run.plan.just_started = !image_->is_cloud();
     ports.spec_hash = hash;
     ports.image_id = image_->id;
     LAB_CO_CHECK(save_state(paths_, state_));
@@ -354,8 +359,9 @@ Task Up::power_on(MachineRun& run) {
 
 Result<void> Up::look_and_deploy(MachineRun& run) {
   const std::string& name = run.config->name;
-  auto node = Node::wait_for_ssh(run.target, clock_, options_.boot_timeout,
-                                 [this, &name] { return alive(name); });
+  auto node = Node::wait_for_ssh(
+      run.target, clock_, options_.boot_timeout, [this, &name] { return alive(name); },
+      [this, &run] { return !run.says_when_up || says_up(run); });
   if (!node) {
     Error error = node.error();
     error.message += "\nthe end of its console:\n" +

@@ -18,6 +18,7 @@ using std::chrono::seconds;
 namespace {
 
 constexpr seconds daemon_start_time(30);
+constexpr milliseconds look_again(20);
 constexpr std::string_view provisioned_path = "/var/lib/lab/provisioned";
 
 void pause(milliseconds time) { poll(nullptr, 0, static_cast<int>(time.count())); }
@@ -37,6 +38,15 @@ struct Parts {
     return output.substr(0, output.find(mark + " "));
   }
 };
+
+// In a machine that has just started, the daemons' sockets appear in a moment. The shell waits for
+// them itself: `read` on a pipe that stays empty is its sleep.
+constexpr std::string_view await_daemons = R"(exec {empty}<> <(:)
+for ((i = 0; i < 1000; i++)); do
+  [ -S /var/run/docker.sock ] && [ -S /run/swarmd/api.sock ] && break
+  read -r -t 0.02 -u $empty
+done
+)";
 
 std::string look_script(const NodePlan& plan, const Parts& parts) {
   std::vector<std::string> paths;
@@ -58,6 +68,7 @@ std::string look_script(const NodePlan& plan, const Parts& parts) {
   script += part("stat");
   if (!paths.empty())
     script += "stat -L -c '%s %Y %a %n' -- " + shell_quote(paths) + " 2>/dev/null\n";
+  if (plan.just_started) script += await_daemons;
   script += part("api") + "curl --config -";
   return script;
 }
@@ -120,23 +131,28 @@ SwarmFacts parse_swarm_facts(const ApiReply& info) {
 }
 
 Result<Node> Node::wait_for_ssh(const SshTarget& target, const Clock& clock, seconds timeout,
-                                const std::function<bool()>& alive) {
+                                const std::function<bool()>& alive,
+                                const std::function<bool()>& reachable) {
+  constexpr int looks_between_questions = 25;  // whether it lives is asked of the whole of /proc
   TimePoint deadline = clock.now() + timeout;
-  for (;;) {
-    auto left = std::chrono::ceil<milliseconds>(deadline - clock.now());
-    auto session =
-        SshSession::connect(target, std::clamp(left, milliseconds(1), milliseconds(60'000)));
-    if (session) return Node(std::move(*session), clock);
-    Code code = session.error().code;
-    if (code == Code::unauthorized) return session.error();
-    if (!alive()) {
-      return make_error(Code::unavailable, "{}: the machine stopped while it booted", target.name);
+  std::string last = "it has no network yet";
+  for (int look = 1;; ++look) {
+    // A connection into a machine without network would hang for seconds.
+    if (reachable()) {
+      auto left = std::chrono::ceil<milliseconds>(deadline - clock.now());
+      auto session =
+          SshSession::connect(target, std::clamp(left, milliseconds(1), milliseconds(60'000)));
+      if (session) return Node(std::move(*session), clock);
+      if (session.error().code == Code::unauthorized) return session.error();
+      last = session.error().message;
     }
+    if (look % looks_between_questions == 0 && !alive())
+      return make_error(Code::unavailable, "{}: the machine stopped while it booted", target.name);
     if (clock.now() >= deadline) {
       return make_error(Code::deadline_exceeded, "{}: no SSH login within {} s; last: {}",
-                        target.name, timeout.count(), session.error().message);
+                        target.name, timeout.count(), last);
     }
-    pause(milliseconds(200));
+    pause(look_again);
   }
 }
 
@@ -195,7 +211,7 @@ Result<bool> Node::daemons_answer(NodeFacts& facts, seconds time) {
     take_daemon_answers(facts, (*replies)[0], (*replies)[1]);
     if (facts.engine_answers && facts.swarm_answers) return true;
     if (clock_->now() >= deadline) return false;
-    pause(milliseconds(150));
+    pause(look_again);
   }
 }
 
@@ -271,7 +287,7 @@ Result<bool> Node::deploy(const NodePlan& plan, NodeFacts& facts, Progress& prog
 Result<void> Node::wait_while_pending(NodeFacts& facts, seconds timeout) {
   TimePoint deadline = clock_->now() + timeout;
   while (facts.swarm.state == "pending" && clock_->now() < deadline) {
-    pause(milliseconds(200));
+    pause(look_again);
     LAB_TRY(std::vector<ApiReply> replies, call_api(session_, {ApiRequest{.target = "/info"}}));
     facts.swarm = parse_swarm_facts(replies.front());
   }

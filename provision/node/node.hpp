@@ -43,14 +43,17 @@ struct NodePlan {
   std::vector<NodeFile> files;          // programs, units, configuration, certificates
   std::vector<NodeFile> labfile_files;  // of the labfile; sent last
   std::vector<std::string> commands;    // likewise
+  bool just_started = false;            // with all files in its seed: its daemons are on their way
 };
 
 class Node {
  public:
-  // `alive` is asked while SSH does not answer: false (the emulator died) ends the wait.
+  // `alive` is asked while SSH does not answer: false (the emulator died) ends the wait. Nothing is
+  // tried before `reachable` says that the machine has its network.
   [[nodiscard]] static Result<Node> wait_for_ssh(const SshTarget& target, const Clock& clock,
                                                  std::chrono::seconds timeout,
-                                                 const std::function<bool()>& alive);
+                                                 const std::function<bool()>& alive,
+                                                 const std::function<bool()>& reachable);
 
   // One round trip; `more` is asked after the engine's and the swarm agent's own answers.
   [[nodiscard]] Result<NodeFacts> look(const NodePlan& plan, const std::vector<ApiRequest>& more);

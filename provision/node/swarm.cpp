@@ -11,6 +11,8 @@ using std::chrono::seconds;
 
 namespace {
 
+constexpr int look_again_ms = 20;
+
 constexpr std::string_view swarm_port = ":2377";
 constexpr seconds join_time(60);
 
@@ -104,10 +106,18 @@ Result<void> wait_for_registry(Node& node, const MachineConfig& machine,
   std::string address = fmt::format("{}:{}", machine.address, registry.port);
   std::string trust =
       registry.tls ? fmt::format("--cacert /etc/docker/certs.d/{}/ca.crt", address) : "";
+  // The shell looks by itself until somebody listens: a curl for each look would be what slows the
+  // registry's start down.
   SshCommand wait{fmt::format(
-      "for i in $(seq 150); do curl -sSf --max-time 10 -o /dev/null {} {}://{}/v2/ 2>/tmp/lab-why "
-      "&& exit 0; sleep 0.2; done; cat /tmp/lab-why >&2; exit 1",
-      trust, registry.tls ? "https" : "http", address)};
+      "exec {{empty}}<> <(:)\n"
+      "for ((i = 0; i < 3000; i++)); do\n"
+      "  true 2>/dev/null {{probe}}<>/dev/tcp/{}/{} && curl -sSf --max-time 10 -o /dev/null {} "
+      "{}://{}/v2/ 2>/tmp/lab-why && exit 0\n"
+      "  read -r -t 0.02 -u $empty\n"
+      "done\n"
+      "cat /tmp/lab-why >&2\n"
+      "exit 1",
+      machine.address, registry.port, trust, registry.tls ? "https" : "http", address)};
   wait.timeout = seconds(90);
   auto answered = node.session().exec_checked(wait);
   if (!answered) return answered.error().wrap("the registry at {} does not answer", address);
@@ -133,7 +143,7 @@ Result<JoinInfo> fetch_join_info(Node& manager, const MachineConfig& machine, co
     LAB_TRY(std::vector<ApiReply> replies, call_api(manager.session(), {request}));
     if (auto join = parse_join_info(replies.front(), machine.address)) return *join;
     if (clock.now() >= deadline) return api_error(machine.name, request, replies.front());
-    poll(nullptr, 0, 250);
+    poll(nullptr, 0, look_again_ms);
   }
 }
 
@@ -171,7 +181,7 @@ Result<void> join_swarm(Node& node, const MachineConfig& machine, const JoinInfo
                         machine.name, join.address, facts.swarm.state, facts.swarm.error,
                         joined.ok() ? "" : joined.message());
     }
-    poll(nullptr, 0, 200);
+    poll(nullptr, 0, look_again_ms);
     LAB_TRY(ApiReply info, call_api_checked(node.session(), ApiRequest{.target = "/info"}));
     facts.swarm = parse_swarm_facts(info);
   }
@@ -250,7 +260,7 @@ Result<bool> settle_swarm(Node& manager, json::value nodes, const std::vector<Me
                         timeout.count(), missing.empty() ? "" : "not ready: " + missing,
                         last_error);
     }
-    if (corrections.empty()) poll(nullptr, 0, 250);
+    if (corrections.empty()) poll(nullptr, 0, look_again_ms);
     nodes = json::value();
   }
 }
