@@ -142,7 +142,8 @@ std::string registry_folder(const Labfile& labfile, const RegistryConfig& regist
 
 std::string daemon_json(const Labfile& labfile, const NodeConfig& config) {
   json::object daemon{
-      {"registry-mirrors", json::array{fmt::format("http://10.0.2.2:{}", config.mirror_port)}}};
+      {"registry-mirrors", json::array{fmt::format("http://10.0.2.2:{}", config.mirror_port)}},
+      {"experimental", true}};  // the tutorial squashes images
   json::array insecure;
   for (const RegistryConfig& registry : labfile.registries) {
     const MachineConfig* machine = labfile.find(registry.machine);

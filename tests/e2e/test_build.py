@@ -447,3 +447,62 @@ def test_bad_bodies_are_refused(engine, tmp_path):
     assert "Error processing tar file" in json.loads(answer)["message"]
     status, body = engine.api("POST", "/build?t=UPPER")
     assert status == 400 and "invalid reference format" in body["message"]
+
+
+# --- registries ---
+
+
+@pytest.fixture
+def registry(engine, tmp_path):
+    """Debian's docker-registry in the engine's namespaces."""
+    config = tmp_path / "registry.yml"
+    config.write_text(json.dumps({
+        "version": 0.1, "log": {"level": "warn"}, "http": {"addr": "127.0.0.1:5000"},
+        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}, "delete": {"enabled": True}}}))
+    with open(tmp_path / "registry.log", "wb") as log:
+        process = engine.popen("docker-registry", "serve", config, stdout=log, stderr=log)
+    wait_for("the registry", lambda: engine.run("curl", "-s", "http://127.0.0.1:5000/v2/", check=False).stdout == "{}")
+    yield "127.0.0.1:5000"
+    process.kill()
+    process.wait()
+
+
+def test_what_was_built_is_pushed_mounted_and_read_by_skopeo_and_back(engine, context, registry, tmp_path):
+    context.dockerfile("FROM busybox\nRUN echo pushed > /pushed\nCMD [\"cat\", \"/pushed\"]\n")
+    build(engine, context, "-t", f"{registry}/one:1")
+    out = engine.out("push", f"{registry}/one:1")
+    assert out.count(": Pushed") == 2, out
+    engine.docker("tag", f"{registry}/one:1", f"{registry}/two:1")
+    out = engine.out("push", f"{registry}/two:1")
+    assert out.count("Mounted from one") == 2, out
+    digest = re.search(r"1: digest: (sha256:[0-9a-f]{64}) size: \d+", out).group(1)
+    assert engine.out("push", f"{registry}/two:1").count(": Layer already exists") == 2
+    shown = json.loads(engine.run("skopeo", "inspect", "--tls-verify=false", f"docker://{registry}/two:1").stdout)
+    assert shown["Digest"] == digest and shown["Layers"]
+    engine.docker("rmi", f"{registry}/one:1", f"{registry}/two:1")
+    engine.docker("pull", f"{registry}/two@{digest}")
+    assert engine.out("run", "--rm", f"{registry}/two@{digest}") == "pushed"
+    # As OCI with zstd layers, by another program.
+    engine.run("skopeo", "copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false", "--format", "oci",
+               "--dest-compress", "--dest-compress-format", "zstd", f"docker://{registry}/two:1",
+               f"docker://{registry}/oci:1")
+    manifest = engine.run("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{registry}/oci:1").stdout
+    assert "vnd.oci.image" in manifest
+    assert engine.out("run", "--rm", f"{registry}/oci:1") == "pushed"
+    # The layers that came as zstd go elsewhere as they are.
+    engine.docker("tag", f"{registry}/oci:1", f"{registry}/again:1")
+    engine.docker("push", f"{registry}/again:1")
+    engine.docker("rmi", f"{registry}/again:1", f"{registry}/oci:1")
+    assert engine.out("run", "--rm", f"{registry}/again:1") == "pushed"
+
+
+def test_a_base_image_is_pulled_with_what_it_says(engine, context, registry):
+    engine.docker("tag", "busybox", f"{registry}/base:1")
+    engine.docker("push", f"{registry}/base:1")
+    engine.docker("rmi", f"{registry}/base:1")
+    context.dockerfile(f"FROM {registry}/base:1\nRUN true\n")
+    out = build(engine, context)
+    assert f"Step 1/2 : FROM {registry}/base:1\n1: Pulling from base\n" in out
+    assert re.search(r"Status: (Downloaded newer image|Image is up to date) for .*/base:1\n ---> [0-9a-f]{12}\n", out), out
+    assert "Pulling from base" in build(engine, context, "--pull")
+    assert "Pulling" not in build(engine, context)
