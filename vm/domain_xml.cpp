@@ -17,6 +17,12 @@ constexpr const char* command_line =
     "no_timer_check tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests nowatchdog "
     "random.trust_cpu=on";
 
+// For all services of an emulated machine: its processor claims vector instructions that cost more
+// than the plain ones. Without them (SSSE3, AVX, AVX2, BMI, SHA) OpenSSL's SHA-256 is 2.3 times as
+// fast, ChaCha20 6 times; AES stays.
+constexpr const char* emulated_command_line =
+    " systemd.setenv=OPENSSL_ia32cap=~0x1000020000000000:~0x20080128";
+
 // Every machine has its memory under the same name, or one could not go on from another's state.
 constexpr const char* anonymous_memory = "memory-backend-ram,";
 
@@ -33,7 +39,7 @@ std::string pci_address(int slot) {
   return fmt::format("<address type='pci' domain='0' bus='0' slot='{}' function='0'/>", slot);
 }
 
-std::string os_xml(const MachineSpec& spec) {
+std::string os_xml(const MachineSpec& spec, bool kvm) {
   if (spec.image.is_cloud())
     return "  <os><type arch='x86_64' machine='q35'>hvm</type><boot dev='hd'/></os>\n";
   return fmt::format(
@@ -41,10 +47,10 @@ std::string os_xml(const MachineSpec& spec) {
       "    <type arch='x86_64' machine='q35'>hvm</type>\n"
       "    <kernel>{}</kernel>\n"
       "    <initrd>{}</initrd>\n"
-      "    <cmdline>{}</cmdline>\n"
+      "    <cmdline>{}{}</cmdline>\n"
       "  </os>\n",
       xml_escape(spec.image.kernel.string()), xml_escape(initrd_path(spec.directory).string()),
-      command_line);
+      command_line, kvm ? "" : emulated_command_line);
 }
 
 std::string cpu_xml(bool kvm) {
@@ -198,7 +204,7 @@ std::string domain_xml(const MachineSpec& spec, bool kvm) {
              "  <vcpu>{}</vcpu>\n",
              kvm ? "kvm" : "qemu", xml_escape(domain_name(spec.id)), domain_uuid(spec.id),
              metadata_xml({spec.id, spec.directory, spec.ssh_port}), spec.memory_mib, spec.cpus) +
-         os_xml(spec) + "  <features><acpi/><apic/></features>\n" + cpu_xml(kvm) +
+         os_xml(spec, kvm) + "  <features><acpi/><apic/></features>\n" + cpu_xml(kvm) +
          "  <clock offset='utc'/>\n"
          "  <on_poweroff>destroy</on_poweroff>\n"
          "  <on_reboot>restart</on_reboot>\n"

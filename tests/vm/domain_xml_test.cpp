@@ -43,6 +43,11 @@ TEST(DomainXml, RecipeMachineBootsItsKernelDirectly) {
   EXPECT_TRUE(has(xml, "&lt;mine&gt;/seed'/>"));
 }
 
+TEST(DomainXml, OnlyAnEmulatedMachinesServicesAvoidVectorInstructions) {
+  EXPECT_TRUE(has(domain_xml(spec(), false), " systemd.setenv=OPENSSL_ia32cap=~0x"));
+  EXPECT_FALSE(has(domain_xml(spec(), true), "OPENSSL_ia32cap"));
+}
+
 TEST(DomainXml, CloudMachineBootsItsDiskAndHasTheSeedVolume) {
   MachineSpec cloud = spec();
   cloud.image.kernel.clear();
