@@ -2,7 +2,6 @@
 
 #include <boost/asio/post.hpp>
 
-#include "base/blocking.hpp"
 #include "base/random.hpp"
 #include "engine/util/spawn.hpp"
 
@@ -41,8 +40,8 @@ Engine::Engine(const boost::asio::any_io_executor& executor, DaemonConfig config
       images_(std::move(images)),
       events_(executor, clock),
       volumes_(config_.data_root, *store_, clock),
-      networks_(network::Networks::Options{config_.exec_root, config_.bip, config_.mtu}, *store_,
-                clock),
+      networks_(executor, network::Networks::Options{config_.exec_root, config_.bip, config_.mtu},
+                *store_, clock),
       runtime_(container::Runtime::Options{config_.crun, config_.conmon, config_.exec_root}),
       containers_(container::Services{executor, clock, *store_, *images_, networks_, volumes_,
                                       runtime_, events_, config_.data_root}),
@@ -84,8 +83,7 @@ Result<void> Engine::load() {
 }
 
 boost::asio::awaitable<Result<void>> Engine::start() {
-  LAB_CO_CHECK(co_await run_blocking<Result<void>>(
-      [this] { return networks_.start(containers_.live_sandboxes()); }));
+  LAB_CO_CHECK(co_await networks_.start(containers_.live_sandboxes()));
   co_await containers_.restore();
   co_return Result<void>();
 }

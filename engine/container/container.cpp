@@ -62,9 +62,16 @@ std::string_view State::status() const {
 
 bool Container::has_terminal() const { return flag_of(config, "Tty"); }
 
+std::string Container::network_mode() const {
+  std::string mode = text_of(host_config, "NetworkMode");
+  return mode.empty() || mode == "default" ? "bridge" : mode;
+}
+
 json::object Container::to_document() const {
   json::array mount_documents;
   for (const MountPoint& mount : mounts) mount_documents.push_back(container::to_json(mount));
+  json::object network_documents;
+  for (const auto& [network, settings] : networks) network_documents[network] = settings;
   json::object document{{"id", id},
                         {"name", name},
                         {"created", created},
@@ -78,8 +85,9 @@ json::object Container::to_document() const {
                         {"state", to_json(state)},
                         {"restart_count", restart_count},
                         {"stopped_by_user", stopped_by_user},
-                        {"network_name", network_name}};
-  if (sandbox) document["sandbox"] = network::to_json(*sandbox);
+                        {"networks", std::move(network_documents)},
+                        {"name_generated", name_generated}};
+  if (sandbox) document["sandbox"] = network::to_document(*sandbox);
   return document;
 }
 
@@ -103,9 +111,12 @@ Result<ContainerPtr> container_from_document(const json::object& document,
   container->state = state_from_json(object_of(document, "state"));
   container->restart_count = static_cast<int>(integer_of(document, "restart_count"));
   container->stopped_by_user = flag_of(document, "stopped_by_user");
-  container->network_name = text_of(document, "network_name");
+  const json::object& networks = object_of(document, "networks");
+  for (const auto& network : networks)
+    container->networks[network.key()] = object_of(networks, network.key());
+  container->name_generated = flag_of(document, "name_generated");
   if (document.contains("sandbox"))
-    container->sandbox = network::sandbox_from_json(object_of(document, "sandbox"));
+    container->sandbox = network::sandbox_from_document(object_of(document, "sandbox"));
   return container;
 }
 

@@ -5,6 +5,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -58,7 +59,9 @@ struct Container {
   int restart_count = 0;
   bool stopped_by_user = false;
   std::optional<network::Sandbox> sandbox;  // while it runs
-  std::string network_name;                 // where it was or will be attached
+  // Where it was or will be attached, by network name: the wishes in the API's EndpointSettings.
+  std::map<std::string, boost::json::object> networks;
+  bool name_generated = false;
 
   // Held by what changes the container (start, stop, remove), one at a time.
   AsyncMutex operation;
@@ -69,12 +72,17 @@ struct Container {
   bool removed = false;
   bool user_restart = false;  // its end is part of a restart
   bool starting = false;      // a start is under way: its end is not handled before it
+  bool rewiring = false;      // the same of a change of its networks
   std::chrono::milliseconds restart_delay{0};
   std::set<std::string> execs;
   // Attached before the start; connected when the monitor is there.
   std::vector<std::weak_ptr<AttachSession>> waiting_sessions;
 
   [[nodiscard]] bool has_terminal() const;
+  // "bridge", "none", "host", "container:ID" or the network it was made for.
+  [[nodiscard]] std::string network_mode() const;
+  // It has another container's network.
+  [[nodiscard]] bool joins_network() const { return network_mode().starts_with("container:"); }
   [[nodiscard]] boost::json::object to_document() const;
 };
 using ContainerPtr = std::shared_ptr<Container>;

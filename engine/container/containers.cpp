@@ -55,11 +55,12 @@ Result<void> Containers::load() {
   return services_.images.retain_holders(known);
 }
 
-std::vector<const network::Sandbox*> Containers::live_sandboxes() const {
-  std::vector<const network::Sandbox*> live;
+std::vector<network::LiveSandbox> Containers::live_sandboxes() const {
+  std::vector<network::LiveSandbox> live;
   for (const auto& [id, container] : containers_) {
     bool runs = container->state.running && container->state.monitor.alive();
-    if (runs && container->sandbox) live.push_back(&*container->sandbox);
+    if (runs && container->sandbox)
+      live.push_back({&*container->sandbox, container->state.monitor.pid});
   }
   return live;
 }
@@ -134,6 +135,8 @@ Result<void> Containers::rename(const ContainerPtr& container, std::string name)
     return saved;
   }
   names_.erase(old);
+  container->name_generated = false;
+  if (container->sandbox) services_.networks.rename(*container->sandbox, old, container->name);
   emit(*container, "rename", {{"oldName", "/" + old}});
   return {};
 }

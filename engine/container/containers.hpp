@@ -60,7 +60,7 @@ class Containers final : public image::ImageUsers {
 
   [[nodiscard]] Result<void> load();
   // The sandboxes of containers whose processes are still there.
-  [[nodiscard]] std::vector<const network::Sandbox*> live_sandboxes() const;
+  [[nodiscard]] std::vector<network::LiveSandbox> live_sandboxes() const;
   // Takes up running containers, finishes what ended meanwhile, applies restart policies.
   [[nodiscard]] boost::asio::awaitable<void> restore();
 
@@ -87,6 +87,13 @@ class Containers final : public image::ImageUsers {
                                                             RemoveOptions options);
   [[nodiscard]] Result<void> rename(const ContainerPtr& container, std::string name);
 
+  // Docker's errors. `settings` is the API's EndpointSettings.
+  [[nodiscard]] boost::asio::awaitable<Result<void>> connect(ContainerPtr container,
+                                                             std::string network,
+                                                             boost::json::object settings);
+  [[nodiscard]] boost::asio::awaitable<Result<void>> disconnect(ContainerPtr container,
+                                                                std::string network, bool force);
+
   // The folder with the container's hosts, hostname and resolv.conf files and its log.
   [[nodiscard]] std::filesystem::path folder(const std::string& id) const;
   [[nodiscard]] std::filesystem::path log_path(const std::string& id) const;
@@ -110,13 +117,30 @@ class Containers final : public image::ImageUsers {
 
   // start.cpp
   [[nodiscard]] boost::asio::awaitable<Result<void>> start_locked(ContainerPtr container);
-  [[nodiscard]] Result<void> reserve_network(Container& container);
-  [[nodiscard]] Result<Runtime::Launched> launch(const Container& container) const;
-  [[nodiscard]] Result<void> write_network_files(const Container& container) const;
+  struct Built {
+    Runtime::Launched launched;
+    network::dns::Sockets name_sockets;
+  };
+  [[nodiscard]] Result<Built> launch(const Container& container) const;
   [[nodiscard]] Result<SpecPaths> spec_paths(const Container& container) const;
   [[nodiscard]] boost::asio::awaitable<Result<void>> run_started(ContainerPtr container,
                                                                  Runtime::Launched launched);
   [[nodiscard]] boost::asio::awaitable<void> fail_start(ContainerPtr container, Error& error);
+
+  // networking.cpp
+  [[nodiscard]] Result<void> plan_networks(Container& container,
+                                           const boost::json::object& networking_config) const;
+  [[nodiscard]] Result<void> check_links(const Container& container) const;
+  [[nodiscard]] Result<void> reserve_network(Container& container);
+  [[nodiscard]] network::SandboxRequest sandbox_request(const Container& container) const;
+  [[nodiscard]] Result<void> write_network_files(const Container& container) const;
+  [[nodiscard]] Result<void> add_link_hosts(const Container& container,
+                                            std::vector<std::string>& extra_hosts) const;
+  [[nodiscard]] Result<boost::json::object> check_connect(
+      const Container& container, const std::string& network,
+      const boost::json::object& settings) const;
+  void emit_network(const Container& container, const network::Endpoint& endpoint,
+                    std::string action) const;
 
   // exit.cpp
   [[nodiscard]] boost::asio::awaitable<void> watch(ContainerPtr container);

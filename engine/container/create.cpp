@@ -8,6 +8,7 @@
 #include "engine/container/config.hpp"
 #include "engine/container/containers.hpp"
 #include "engine/container/names.hpp"
+#include "engine/container/network_rules.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::container {
@@ -126,12 +127,11 @@ Result<void> Containers::prepare(Container& container, const image::Image& image
     return make_error(Code::invalid_argument, "Unknown runtime specified {}", runtime);
   }
   LAB_CHECK(capabilities_of(container.host_config));
-  std::string mode = text_of(container.host_config, "NetworkMode");
-  container.network_name = mode == "default" ? "bridge" : mode;
   if (text_of(container.host_config, "CgroupnsMode").empty())
     container.host_config["CgroupnsMode"] = host_.cgroup_v2 ? "private" : "host";
   if (text_of(container.config, "Hostname").empty())
-    container.config["Hostname"] = mode == "host" ? host_name() : container.id.substr(0, 12);
+    container.config["Hostname"] =
+        container.network_mode() == "host" ? host_name() : container.id.substr(0, 12);
   std::vector<std::string> words = command_line(container.config);
   container.path = words.front();
   container.arguments.assign(words.begin() + 1, words.end());
@@ -154,7 +154,14 @@ asio::awaitable<Result<CreateResult>> Containers::create(CreateRequest request) 
   container->created_seconds =
       std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
   LAB_CO_TRY(container->name, claim_name(request.name, container->id));
-  Result<void> done = prepare(*container, *image);
+  container->name_generated = request.name.empty();
+  Result<std::vector<std::string>> warnings =
+      check_network_rules(container->config, container->host_config);
+  Result<void> done;
+  if (!warnings) done = warnings.error();
+  if (done) done = prepare(*container, *image);
+  if (done) done = plan_networks(*container, request.networking_config);
+  if (done) done = check_links(*container);
   if (done) done = services_.images.hold(container->id, *image);
   if (done) {
     done =
@@ -179,6 +186,7 @@ asio::awaitable<Result<CreateResult>> Containers::create(CreateRequest request) 
   emit(*container, "create");
   CreateResult result;
   result.id = container->id;
+  result.warnings = std::move(*warnings);
   co_return result;
 }
 

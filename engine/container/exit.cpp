@@ -84,7 +84,7 @@ bool Containers::should_restart(const Container& container) const {
 }
 
 asio::awaitable<void> Containers::finish(ContainerPtr container, int exit_code, bool oom_killed) {
-  while (container->starting) co_await container->changed.wait();
+  while (container->starting || container->rewiring) co_await container->changed.wait();
   State& state = container->state;
   if (!state.running) co_return;
   std::optional<network::Sandbox> sandbox = container->sandbox;
@@ -115,13 +115,8 @@ asio::awaitable<void> Containers::finish(ContainerPtr container, int exit_code, 
   }
   emit(*container, "die", {{"exitCode", fmt::format("{}", exit_code)}});
   if (sandbox) {
-    for (const network::Endpoint& endpoint : sandbox->endpoints) {
-      const network::Network* network = services_.networks.find(endpoint.network_id);
-      services_.events.emit("network", "disconnect", endpoint.network_id,
-                            {{"container", container->id},
-                             {"name", endpoint.network_name},
-                             {"type", network != nullptr ? network->driver : ""}});
-    }
+    for (const network::Endpoint& endpoint : sandbox->endpoints)
+      emit_network(*container, endpoint, "disconnect");
   }
   ++container->exits;
   container->changed.notify_all();

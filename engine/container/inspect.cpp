@@ -19,61 +19,85 @@ json::object state_document(const Container& container) {
       {"FinishedAt", state.finished_at}};
 }
 
-// While it runs, its real endpoints; else the network it will be on, without addresses.
-std::vector<network::Endpoint> endpoints_of(const Containers& containers,
-                                            const Container& container) {
-  if (container.sandbox) return container.sandbox->endpoints;
-  const network::Network* network = containers.services().networks.find(container.network_name);
-  if (network == nullptr) return {};
-  network::Endpoint endpoint;
-  endpoint.network_name = network->name;
-  if (container.state.started_at != zero_rfc3339) endpoint.network_id = network->id;
-  return {endpoint};
+json::value wish(const json::object& settings, std::string_view key) {
+  const json::value* given = settings.if_contains(key);
+  return given != nullptr ? *given : json::value(nullptr);
 }
 
-json::object networks_document(const Containers& containers, const Container& container) {
+std::string address_text(const std::optional<network::IpAddress>& address) {
+  return address ? address->to_string() : std::string();
+}
+
+// EndpointSettings: the wishes, and while the container runs what came of them.
+json::object endpoint_document(const json::object& settings, const network::Endpoint* endpoint) {
+  static const network::Endpoint none;
+  const network::Endpoint& now = endpoint != nullptr ? *endpoint : none;
+  return json::object{{"IPAMConfig", wish(settings, "IPAMConfig")},
+                      {"Links", wish(settings, "Links")},
+                      {"Aliases", wish(settings, "Aliases")},
+                      {"NetworkID", text_of(settings, "NetworkID")},
+                      {"EndpointID", now.id},
+                      {"Gateway", address_text(now.gateway)},
+                      {"IPAddress", address_text(now.address)},
+                      {"IPPrefixLen", now.prefix},
+                      {"IPv6Gateway", address_text(now.gateway6)},
+                      {"GlobalIPv6Address", address_text(now.address6)},
+                      {"GlobalIPv6PrefixLen", now.prefix6},
+                      {"MacAddress", now.address ? network::format_mac(now.mac) : ""},
+                      {"DriverOpts", wish(settings, "DriverOpts")}};
+}
+
+json::object networks_document(const Container& container) {
   json::object networks;
-  for (const network::Endpoint& endpoint : endpoints_of(containers, container))
-    networks[endpoint.network_name] = network::endpoint_settings(endpoint);
+  for (const auto& [name, settings] : container.networks) {
+    const network::Endpoint* endpoint =
+        container.sandbox ? container.sandbox->on(text_of(settings, "NetworkID")) : nullptr;
+    networks[name] = endpoint_document(settings, endpoint);
+  }
   return networks;
 }
 
-std::string host_address_text(const network::PortMapping& port) {
-  return port.host_address == 0 ? "0.0.0.0" : network::format_ipv4(port.host_address);
+// Ports are published through the network that leads out; without one there are none to show.
+bool has_ports(const Container& container) {
+  return container.sandbox && container.sandbox->gateway() != nullptr;
 }
 
 json::object ports_document(const Container& container) {
   json::object ports;
-  if (!container.sandbox) return ports;
+  if (!has_ports(container)) return ports;
   for (const auto& exposed : object_of(container.config, "ExposedPorts"))
     ports[exposed.key()] = nullptr;
   for (const network::PortMapping& port : container.sandbox->ports) {
     json::value& entry = ports[fmt::format("{}/{}", port.container_port, port.protocol)];
     if (!entry.is_array()) entry = json::array();
-    entry.as_array().push_back(json::object{{"HostIp", host_address_text(port)},
+    entry.as_array().push_back(json::object{{"HostIp", port.host_address.to_string()},
                                             {"HostPort", fmt::format("{}", port.host_port)}});
   }
   return ports;
 }
 
 json::object network_settings(const Containers& containers, const Container& container) {
-  json::object networks = networks_document(containers, container);
+  json::object networks = networks_document(container);
   const json::object& first = object_of(networks, "bridge");
   auto of_bridge = [&first](std::string_view key) { return json::value(text_of(first, key)); };
   const network::Sandbox* sandbox = container.sandbox ? &*container.sandbox : nullptr;
+  // The host's own namespace has Docker's name for it.
+  std::filesystem::path key;
+  if (sandbox != nullptr)
+    key = sandbox->key.empty() ? containers.services().networks.host_key() : sandbox->key;
   json::object settings{{"Bridge", ""},
                         {"SandboxID", sandbox != nullptr ? sandbox->id : ""},
                         {"HairpinMode", false},
                         {"LinkLocalIPv6Address", ""},
                         {"LinkLocalIPv6PrefixLen", 0},
                         {"Ports", ports_document(container)},
-                        {"SandboxKey", sandbox != nullptr ? sandbox->key.string() : ""},
+                        {"SandboxKey", key.string()},
                         {"SecondaryIPAddresses", nullptr},
                         {"SecondaryIPv6Addresses", nullptr},
                         {"EndpointID", of_bridge("EndpointID")},
                         {"Gateway", of_bridge("Gateway")},
-                        {"GlobalIPv6Address", ""},
-                        {"GlobalIPv6PrefixLen", 0},
+                        {"GlobalIPv6Address", of_bridge("GlobalIPv6Address")},
+                        {"GlobalIPv6PrefixLen", integer_of(first, "GlobalIPv6PrefixLen")},
                         {"IPAddress", of_bridge("IPAddress")},
                         {"IPPrefixLen", integer_of(first, "IPPrefixLen")},
                         {"IPv6Gateway", ""},
@@ -128,11 +152,11 @@ std::string image_text(const Containers& containers, const Container& container)
 
 json::array port_list(const Container& container) {
   json::array ports;
-  if (!container.sandbox) return ports;
+  if (!has_ports(container)) return ports;
   std::set<std::string> published;
   for (const network::PortMapping& port : container.sandbox->ports) {
     published.insert(fmt::format("{}/{}", port.container_port, port.protocol));
-    ports.push_back(json::object{{"IP", host_address_text(port)},
+    ports.push_back(json::object{{"IP", port.host_address.to_string()},
                                  {"PrivatePort", port.container_port},
                                  {"PublicPort", port.host_port},
                                  {"Type", port.protocol}});
@@ -213,8 +237,7 @@ json::object summarize(const Containers& containers, const Container& container,
   document["Status"] = status_text(container, containers.services().clock.wall_now());
   document["HostConfig"] =
       json::object{{"NetworkMode", text_of(container.host_config, "NetworkMode")}};
-  document["NetworkSettings"] =
-      json::object{{"Networks", networks_document(containers, container)}};
+  document["NetworkSettings"] = json::object{{"Networks", networks_document(container)}};
   document["Mounts"] = mounts_document(container);
   return document;
 }

@@ -39,8 +39,8 @@ bool is_from_image(const Containers& containers, const Container& container,
 
 bool is_on_network(const Containers& containers, const Container& container,
                    const std::string& wanted) {
-  const network::Network* network = containers.services().networks.find(wanted);
-  return network != nullptr && network->name == container.network_name;
+  Result<network::NetworkPtr> network = containers.services().networks.find(wanted);
+  return container.networks.contains(network ? (*network)->name : wanted);
 }
 
 bool matches_port(const Container& container, const std::string& wanted, bool published) {

@@ -177,6 +177,7 @@ Result<Runtime::Launched> Runtime::create(const Launch& launch) const {
   child.standard_error = errors.get();
   LAB_TRY(Pipe sync, make_pipe());
   child.inherited = {sync.write.get()};
+  child.inherited.insert(child.inherited.end(), launch.kept_open.begin(), launch.kept_open.end());
   LAB_TRY(pid_t launcher, spawn(child));
   sync.write.reset();
   reap(launcher);

@@ -49,6 +49,7 @@ class Runtime {
     bool standard_input = false;       // open a pipe for it
     bool keep_standard_input = false;  // when the client that wrote to it goes
     bool keep_log = true;
+    std::vector<int> kept_open;  // descriptors that the monitor holds as long as it lives
   };
   struct Launched {
     ProcessId process;  // the container's first

@@ -2,14 +2,12 @@
 
 #include <boost/json/serialize.hpp>
 #include <cerrno>
-#include <charconv>
 
 #include "base/blocking.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "engine/container/attach.hpp"
 #include "engine/container/containers.hpp"
-#include "engine/container/name_files.hpp"
 #include "engine/container/runtime_errors.hpp"
 #include "engine/util/json.hpp"
 
@@ -19,49 +17,6 @@ namespace asio = boost::asio;
 namespace json = boost::json;
 
 namespace {
-
-// "80/tcp" -> 80, "tcp".
-std::pair<std::uint16_t, std::string> parse_port(std::string_view text) {
-  std::uint16_t port = 0;
-  std::from_chars(text.data(), text.data() + text.size(), port);
-  std::size_t slash = text.find('/');
-  std::string protocol(slash == std::string_view::npos ? "tcp" : text.substr(slash + 1));
-  return {port, protocol};
-}
-
-Result<std::vector<network::PortRequest>> port_requests(const Container& container) {
-  std::vector<network::PortRequest> requests;
-  const json::object& bindings = object_of(container.host_config, "PortBindings");
-  for (const auto& binding : bindings) {
-    auto [port, protocol] = parse_port(binding.key());
-    if (!binding.value().is_array() || port == 0) continue;
-    for (const json::value& item : binding.value().get_array()) {
-      if (!item.is_object()) continue;
-      network::PortRequest request;
-      request.protocol = protocol;
-      request.container_port = port;
-      request.host_address = text_of(item.get_object(), "HostIp");
-      if (request.host_address == "0.0.0.0") request.host_address.clear();
-      std::string wanted = text_of(item.get_object(), "HostPort");
-      const char* end = wanted.data() + wanted.size();
-      auto [at, failure] = std::from_chars(wanted.data(), end, request.host_port_first);
-      request.host_port_last = request.host_port_first;
-      if (failure == std::errc() && at != end && *at == '-')
-        std::from_chars(at + 1, end, request.host_port_last);
-      requests.push_back(std::move(request));
-    }
-  }
-  if (!flag_of(container.host_config, "PublishAllPorts")) return requests;
-  for (const auto& exposed : object_of(container.config, "ExposedPorts")) {
-    if (bindings.contains(exposed.key())) continue;
-    auto [port, protocol] = parse_port(exposed.key());
-    network::PortRequest request;
-    request.protocol = protocol;
-    request.container_port = port;
-    requests.push_back(std::move(request));
-  }
-  return requests;
-}
 
 Result<void> make_bind_source(const MountPoint& mount) {
   struct stat info {};
@@ -84,55 +39,15 @@ void make_mount_point(const std::filesystem::path& root, const MountPoint& mount
   if (is_folder) static_cast<void>(folder_in_root(root, mount.destination, true));
 }
 
-bool is_joined(const Container& container) {
-  return container.network_name.starts_with("container:");
-}
-
 }  // namespace
-
-Result<void> Containers::reserve_network(Container& container) {
-  if (is_joined(container)) {
-    LAB_TRY(ContainerPtr other, find(container.network_name.substr(10)));
-    if (!other->state.running) {
-      return make_error(Code::conflict, "cannot join network of a non running container: {}",
-                        other->id);
-    }
-    return {};
-  }
-  network::SandboxRequest request;
-  request.container_name = container.name;
-  request.network = container.network_name;
-  LAB_TRY(request.ports, port_requests(container));
-  LAB_TRY(container.sandbox, services_.networks.reserve(request));
-  return {};
-}
-
-Result<void> Containers::write_network_files(const Container& container) const {
-  NameFiles files;
-  files.hostname = text_of(container.config, "Hostname");
-  files.domain_name = text_of(container.config, "Domainname");
-  files.extra_hosts = texts_of(container.host_config, "ExtraHosts");
-  files.dns = texts_of(container.host_config, "Dns");
-  files.dns_search = texts_of(container.host_config, "DnsSearch");
-  files.dns_options = texts_of(container.host_config, "DnsOptions");
-  files.host_network = container.network_name == "host";
-  if (const network::Network* bridge = services_.networks.find("bridge"))
-    files.host_gateway = network::format_ipv4(bridge->gateway);
-  if (container.sandbox) {
-    for (const network::Endpoint& endpoint : container.sandbox->endpoints) {
-      if (endpoint.address != 0) files.addresses.push_back(network::format_ipv4(endpoint.address));
-    }
-  }
-  return write_name_files(folder(container.id), files);
-}
 
 Result<SpecPaths> Containers::spec_paths(const Container& container) const {
   SpecPaths paths;
   paths.rootfs = rootfs(container.id).merged;
   std::filesystem::path files = folder(container.id);
   if (container.sandbox) paths.network = container.sandbox->key;
-  if (is_joined(container)) {
-    LAB_TRY(ContainerPtr other, find(container.network_name.substr(10)));
+  if (container.joins_network()) {
+    LAB_TRY(ContainerPtr other, find(container.network_mode().substr(10)));
     paths.network = fmt::format("/proc/{}/ns/net", other->state.process.pid);
     files = folder(other->id);
   }
@@ -154,7 +69,8 @@ Result<SpecPaths> Containers::spec_paths(const Container& container) const {
 }
 
 // Blocks. What a failure leaves is for clean_up().
-Result<Runtime::Launched> Containers::launch(const Container& container) const {
+Result<Containers::Built> Containers::launch(const Container& container) const {
+  Built built;
   RootfsPaths paths = rootfs(container.id);
   LAB_TRY(auto layers, lowers(container.id));
   LAB_CHECK(mount_rootfs(paths, layers));
@@ -166,8 +82,10 @@ Result<Runtime::Launched> Containers::launch(const Container& container) const {
     LAB_CHECK(make_bind_source(mount));
     make_mount_point(paths.merged, mount);
   }
-  if (!is_joined(container)) LAB_CHECK(write_network_files(container));
-  if (container.sandbox) LAB_CHECK(services_.networks.build(*container.sandbox));
+  if (!container.joins_network()) LAB_CHECK(write_network_files(container));
+  if (container.sandbox) {
+    LAB_TRY(built.name_sockets, services_.networks.build(*container.sandbox));
+  }
   LAB_TRY(SpecPaths spec_files, spec_paths(container));
   LAB_TRY(json::object spec, make_spec(container, spec_files, user, host_));
   std::filesystem::path bundle = services_.runtime.bundle(container.id);
@@ -181,7 +99,10 @@ Result<Runtime::Launched> Containers::launch(const Container& container) const {
   launch.keep_standard_input =
       launch.standard_input && (launch.terminal || !flag_of(container.config, "StdinOnce"));
   launch.keep_log = text_of(object_of(container.host_config, "LogConfig"), "Type") != "none";
-  return services_.runtime.create(launch);
+  if (built.name_sockets.udp)
+    launch.kept_open = {built.name_sockets.udp.get(), built.name_sockets.tcp.get()};
+  LAB_TRY(built.launched, services_.runtime.create(launch));
+  return built;
 }
 
 asio::awaitable<void> Containers::fail_start(ContainerPtr container, Error& error) {
@@ -251,12 +172,14 @@ asio::awaitable<Result<void>> Containers::start_locked(ContainerPtr container) {
   container->starting = true;
   Result<void> started = reserve_network(*container);
   if (started) {
-    Result<Runtime::Launched> launched = co_await run_blocking<Result<Runtime::Launched>>(
-        [this, &container] { return launch(*container); });
-    if (launched) {
-      started = co_await run_started(container, *launched);
+    Result<Built> built =
+        co_await run_blocking<Result<Built>>([this, &container] { return launch(*container); });
+    if (built) {
+      if (container->sandbox)
+        services_.networks.serve(*container->sandbox, std::move(built->name_sockets));
+      started = co_await run_started(container, built->launched);
     } else {
-      started = std::move(launched).error();
+      started = std::move(built).error();
     }
   }
   if (!started) {
@@ -269,13 +192,9 @@ asio::awaitable<Result<void>> Containers::start_locked(ContainerPtr container) {
     image_users_[container->id].second = true;
   }
   container->starting = false;
-  if (container->sandbox && !container->sandbox->endpoints.empty()) {
-    const network::Endpoint& endpoint = container->sandbox->endpoints.front();
-    const network::Network* network = services_.networks.find(endpoint.network_id);
-    services_.events.emit("network", "connect", endpoint.network_id,
-                          {{"container", container->id},
-                           {"name", endpoint.network_name},
-                           {"type", network != nullptr ? network->driver : ""}});
+  if (container->sandbox) {
+    for (const network::Endpoint& endpoint : container->sandbox->endpoints)
+      emit_network(*container, endpoint, "connect");
   }
   emit(*container, "start");
   container->changed.notify_all();

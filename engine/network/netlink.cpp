@@ -13,64 +13,6 @@
 
 namespace lab::engine::network {
 
-// A request under construction: header, family header, nested attributes.
-class Netlink::Message {
- public:
-  Message(std::uint16_t type, std::uint16_t flags) {
-    nlmsghdr header{};
-    header.nlmsg_type = type;
-    header.nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
-    append(&header, sizeof header);
-  }
-
-  template <typename T>
-  void body(const T& value) {
-    append(&value, sizeof value);
-  }
-  void attribute(std::uint16_t type, const void* data, std::size_t size) {
-    rtattr header{static_cast<unsigned short>(RTA_LENGTH(size)), type};
-    append(&header, sizeof header);
-    append(data, size);
-  }
-  void attribute(std::uint16_t type, std::string_view text) {
-    std::string terminated(text);
-    attribute(type, terminated.c_str(), terminated.size() + 1);
-  }
-  template <typename T>
-  void number(std::uint16_t type, T value) {
-    attribute(type, &value, sizeof value);
-  }
-  [[nodiscard]] std::size_t begin(std::uint16_t type) {
-    std::size_t start = bytes_.size();
-    rtattr header{0, type};
-    append(&header, sizeof header);
-    return start;
-  }
-  void end(std::size_t start) {
-    auto length = static_cast<unsigned short>(bytes_.size() - start);
-    std::memcpy(bytes_.data() + start, &length, sizeof length);
-  }
-  std::string& finish(std::uint32_t sequence) {
-    auto length = static_cast<std::uint32_t>(bytes_.size());
-    std::memcpy(bytes_.data() + offsetof(nlmsghdr, nlmsg_len), &length, sizeof length);
-    std::memcpy(bytes_.data() + offsetof(nlmsghdr, nlmsg_seq), &sequence, sizeof sequence);
-    return bytes_;
-  }
-  void add_flags(std::uint16_t flags) {
-    std::uint16_t all = 0;
-    std::memcpy(&all, bytes_.data() + offsetof(nlmsghdr, nlmsg_flags), sizeof all);
-    all = static_cast<std::uint16_t>(all | flags);
-    std::memcpy(bytes_.data() + offsetof(nlmsghdr, nlmsg_flags), &all, sizeof all);
-  }
-
- private:
-  void append(const void* data, std::size_t size) {
-    bytes_.append(static_cast<const char*>(data), size);
-    bytes_.resize(NLMSG_ALIGN(bytes_.size()), '\0');
-  }
-  std::string bytes_;
-};
-
 namespace {
 
 ifinfomsg link_body(int index = 0) {
@@ -86,6 +28,36 @@ void for_attributes(const rtattr* first, std::size_t size, Each each) {
   auto left = static_cast<unsigned>(size);
   for (const rtattr* at = first; RTA_OK(at, left); at = RTA_NEXT(at, left))
     each(at->rta_type, RTA_DATA(at), RTA_PAYLOAD(at));
+}
+
+std::uint8_t family_of(const IpAddress& address) { return address.is_v4() ? AF_INET : AF_INET6; }
+
+void add_address_attribute(NetlinkMessage& message, std::uint16_t type, const IpAddress& address) {
+  if (address.is_v4()) {
+    auto bytes = address.to_v4().to_bytes();
+    message.attribute(type, bytes.data(), bytes.size());
+  } else {
+    auto bytes = address.to_v6().to_bytes();
+    message.attribute(type, bytes.data(), bytes.size());
+  }
+}
+
+IpAddress address_from(const void* data, std::size_t size) {
+  boost::asio::ip::address_v4::bytes_type four{};
+  boost::asio::ip::address_v6::bytes_type sixteen{};
+  if (size == four.size()) {
+    std::memcpy(four.data(), data, size);
+    return boost::asio::ip::address_v4(four);
+  }
+  if (size == sixteen.size()) std::memcpy(sixteen.data(), data, size);
+  return boost::asio::ip::address_v6(sixteen);
+}
+
+rtmsg route_body(std::uint8_t family) {
+  rtmsg body{};
+  body.rtm_family = family;
+  body.rtm_table = RT_TABLE_MAIN;
+  return body;
 }
 
 Link parse_link(const nlmsghdr* header) {
@@ -115,7 +87,8 @@ Result<Netlink> Netlink::open() {
   return Netlink(std::move(fd));
 }
 
-Result<void> Netlink::request(Message& message, std::string_view doing) {
+Result<void> Netlink::request(NetlinkMessage& message, std::string_view doing,
+                              const std::function<void(const nlmsghdr*)>& each) {
   message.add_flags(NLM_F_ACK);
   std::uint32_t sequence = ++sequence_;
   const std::string& bytes = message.finish(sequence);
@@ -128,8 +101,14 @@ Result<void> Netlink::request(Message& message, std::string_view doing) {
     auto left = static_cast<unsigned>(got);
     for (auto* header = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(header, left);
          header = NLMSG_NEXT(header, left)) {
-      if (header->nlmsg_seq != sequence || header->nlmsg_type != NLMSG_ERROR) continue;
+      if (header->nlmsg_seq != sequence) continue;
+      if (header->nlmsg_type != NLMSG_ERROR) {
+        if (each) each(header);
+        continue;
+      }
       int number = -static_cast<nlmsgerr*>(NLMSG_DATA(header))->error;
+      // No such device is what the kernel calls a missing link.
+      if (number == ENODEV) return make_error(Code::not_found, "{}: no such device", doing);
       if (number != 0) return errno_error(number, doing);
       return {};
     }
@@ -137,7 +116,7 @@ Result<void> Netlink::request(Message& message, std::string_view doing) {
 }
 
 template <typename Each>
-Result<void> Netlink::dump(Message& message, Each each) {
+Result<void> Netlink::dump(NetlinkMessage& message, Each each) {
   message.add_flags(NLM_F_DUMP);
   std::uint32_t sequence = ++sequence_;
   const std::string& bytes = message.finish(sequence);
@@ -162,7 +141,7 @@ Result<void> Netlink::dump(Message& message, Each each) {
 }
 
 Result<std::vector<Link>> Netlink::links() {
-  Message message(RTM_GETLINK, 0);
+  NetlinkMessage message(RTM_GETLINK, 0);
   message.body(link_body());
   std::vector<Link> found;
   LAB_CHECK(dump(message, [&found](const nlmsghdr* header) {
@@ -172,16 +151,21 @@ Result<std::vector<Link>> Netlink::links() {
 }
 
 Result<Link> Netlink::link(std::string_view name) {
-  // SIOCGIFINDEX through if_nametoindex would use a socket of another namespace; the dump is exact.
-  LAB_TRY(std::vector<Link> all, links());
-  for (Link& link : all) {
-    if (link.name == name) return std::move(link);
-  }
+  NetlinkMessage message(RTM_GETLINK, 0);
+  message.body(link_body());
+  message.attribute(IFLA_IFNAME, name);
+  std::optional<Link> found;
+  Result<void> asked =
+      request(message, fmt::format("network interface {}", name), [&found](const nlmsghdr* header) {
+        if (header->nlmsg_type == RTM_NEWLINK) found = parse_link(header);
+      });
+  if (asked && found) return std::move(*found);
+  if (!asked && asked.error().code != Code::not_found) return std::move(asked).error();
   return make_error(Code::not_found, "network interface {} not found", name);
 }
 
 Result<void> Netlink::add_bridge(std::string_view name, const MacAddress& mac) {
-  Message message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+  NetlinkMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
   ifinfomsg body = link_body();
   body.ifi_flags = IFF_UP;
   body.ifi_change = IFF_UP;
@@ -195,7 +179,7 @@ Result<void> Netlink::add_bridge(std::string_view name, const MacAddress& mac) {
 }
 
 Result<void> Netlink::add_veth(const Veth& veth) {
-  Message message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+  NetlinkMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
   ifinfomsg body = link_body();
   body.ifi_flags = IFF_UP;
   body.ifi_change = IFF_UP;
@@ -220,13 +204,13 @@ Result<void> Netlink::add_veth(const Veth& veth) {
 }
 
 Result<void> Netlink::remove_link(int index) {
-  Message message(RTM_DELLINK, 0);
+  NetlinkMessage message(RTM_DELLINK, 0);
   message.body(link_body(index));
   return request(message, fmt::format("removing interface {}", index));
 }
 
 Result<void> Netlink::set_up(int index) {
-  Message message(RTM_NEWLINK, 0);
+  NetlinkMessage message(RTM_NEWLINK, 0);
   ifinfomsg body = link_body(index);
   body.ifi_flags = IFF_UP;
   body.ifi_change = IFF_UP;
@@ -235,7 +219,7 @@ Result<void> Netlink::set_up(int index) {
 }
 
 Result<void> Netlink::set_hairpin(int index) {
-  Message message(RTM_SETLINK, 0);
+  NetlinkMessage message(RTM_SETLINK, 0);
   ifinfomsg body = link_body(index);
   body.ifi_family = AF_BRIDGE;
   message.body(body);
@@ -245,31 +229,45 @@ Result<void> Netlink::set_hairpin(int index) {
   return request(message, fmt::format("setting hairpin mode of interface {}", index));
 }
 
+Result<void> Netlink::isolate_port(int index) {
+  NetlinkMessage message(RTM_SETLINK, 0);
+  ifinfomsg body = link_body(index);
+  body.ifi_family = AF_BRIDGE;
+  message.body(body);
+  std::size_t port = message.begin(IFLA_PROTINFO | NLA_F_NESTED);
+  message.number<std::uint8_t>(IFLA_BRPORT_ISOLATED, 1);
+  message.end(port);
+  return request(message, fmt::format("isolating interface {}", index));
+}
+
 Result<void> Netlink::set_mtu(int index, int mtu) {
-  Message message(RTM_NEWLINK, 0);
+  NetlinkMessage message(RTM_NEWLINK, 0);
   message.body(link_body(index));
   message.number<std::uint32_t>(IFLA_MTU, static_cast<std::uint32_t>(mtu));
   return request(message, fmt::format("setting MTU {} of interface {}", mtu, index));
 }
 
-Result<void> Netlink::add_address(int index, std::uint32_t address, int prefix) {
-  Message message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
+Result<void> Netlink::add_address(int index, const IpAddress& address, int prefix) {
+  NetlinkMessage message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
   ifaddrmsg body{};
-  body.ifa_family = AF_INET;
+  body.ifa_family = family_of(address);
   body.ifa_prefixlen = static_cast<std::uint8_t>(prefix);
   body.ifa_index = static_cast<unsigned>(index);
+  if (address.is_v6()) body.ifa_flags = IFA_F_NODAD;
   message.body(body);
-  message.number<std::uint32_t>(IFA_LOCAL, htonl(address));
-  message.number<std::uint32_t>(IFA_ADDRESS, htonl(address));
-  std::uint32_t host_bits = prefix >= 32 ? 0 : 0xffffffffU >> prefix;
-  message.number<std::uint32_t>(IFA_BROADCAST, htonl(address | host_bits));
-  return request(message, fmt::format("adding address {}/{}", format_ipv4(address), prefix));
+  add_address_attribute(message, IFA_LOCAL, address);
+  add_address_attribute(message, IFA_ADDRESS, address);
+  if (address.is_v4() && prefix < 31) {
+    std::uint32_t host_bits = 0xffffffffU >> prefix;
+    message.number<std::uint32_t>(IFA_BROADCAST, htonl(address.to_v4().to_uint() | host_bits));
+  }
+  return request(message, fmt::format("adding address {}/{}", address.to_string(), prefix));
 }
 
 Result<std::vector<Netlink::Address>> Netlink::addresses() {
-  Message message(RTM_GETADDR, 0);
+  NetlinkMessage message(RTM_GETADDR, 0);
   ifaddrmsg body{};
-  body.ifa_family = AF_INET;
+  body.ifa_family = AF_UNSPEC;
   message.body(body);
   std::vector<Address> found;
   LAB_CHECK(dump(message, [&found](const nlmsghdr* header) {
@@ -278,46 +276,57 @@ Result<std::vector<Netlink::Address>> Netlink::addresses() {
     Address address;
     address.index = static_cast<int>(body->ifa_index);
     address.prefix = body->ifa_prefixlen;
+    unsigned wanted = body->ifa_family == AF_INET ? IFA_LOCAL : IFA_ADDRESS;
     for_attributes(IFA_RTA(body), IFA_PAYLOAD(header),
-                   [&address](unsigned type, const void* data, std::size_t) {
-                     if (type != IFA_LOCAL) return;
-                     std::uint32_t raw = 0;
-                     std::memcpy(&raw, data, sizeof raw);
-                     address.address = ntohl(raw);
+                   [&address, wanted](unsigned type, const void* data, std::size_t size) {
+                     if (type == wanted) address.address = address_from(data, size);
                    });
     found.push_back(address);
   }));
   return found;
 }
 
-Result<void> Netlink::add_default_route(std::uint32_t gateway) {
-  Message message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
-  rtmsg body{};
-  body.rtm_family = AF_INET;
-  body.rtm_table = RT_TABLE_MAIN;
+Result<void> Netlink::set_default_route(int index, const IpAddress& gateway) {
+  NetlinkMessage message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+  rtmsg body = route_body(family_of(gateway));
   body.rtm_protocol = RTPROT_BOOT;
   body.rtm_scope = RT_SCOPE_UNIVERSE;
   body.rtm_type = RTN_UNICAST;
   message.body(body);
-  message.number<std::uint32_t>(RTA_GATEWAY, htonl(gateway));
-  return request(message, fmt::format("adding the default route via {}", format_ipv4(gateway)));
+  add_address_attribute(message, RTA_GATEWAY, gateway);
+  message.number<std::int32_t>(RTA_OIF, index);
+  return request(message, fmt::format("adding the default route via {}", gateway.to_string()));
 }
 
-std::string format_ipv4(std::uint32_t address) {
-  return fmt::format("{}.{}.{}.{}", address >> 24, address >> 16 & 255, address >> 8 & 255,
-                     address & 255);
+Result<void> Netlink::remove_default_route(bool ipv6) {
+  NetlinkMessage message(RTM_DELROUTE, 0);
+  rtmsg body = route_body(ipv6 ? AF_INET6 : AF_INET);
+  body.rtm_scope = RT_SCOPE_NOWHERE;
+  message.body(body);
+  Result<void> done = request(message, "removing the default route");
+  // ESRCH: there is none.
+  if (!done && done.error().code == Code::not_found) return {};
+  return done;
 }
 
-Result<std::uint32_t> parse_ipv4(std::string_view text) {
-  in_addr address{};
-  if (inet_pton(AF_INET, std::string(text).c_str(), &address) != 1)
-    return make_error(Code::invalid_argument, "\"{}\" is not an IPv4 address", text);
-  return ntohl(address.s_addr);
-}
-
-std::string format_mac(const MacAddress& mac) {
-  return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2], mac[3],
-                     mac[4], mac[5]);
+Result<std::vector<Subnet>> Netlink::routed_subnets() {
+  NetlinkMessage message(RTM_GETROUTE, 0);
+  message.body(route_body(AF_INET));
+  std::vector<Subnet> found;
+  LAB_CHECK(dump(message, [&found](const nlmsghdr* header) {
+    const auto* body = static_cast<const rtmsg*>(NLMSG_DATA(header));
+    if (header->nlmsg_type != RTM_NEWROUTE || body->rtm_table != RT_TABLE_MAIN ||
+        body->rtm_dst_len == 0)
+      return;
+    Subnet subnet;
+    subnet.prefix = body->rtm_dst_len;
+    for_attributes(RTM_RTA(body), RTM_PAYLOAD(header),
+                   [&subnet](unsigned type, const void* data, std::size_t size) {
+                     if (type == RTA_DST) subnet.base = address_from(data, size);
+                   });
+    found.push_back(subnet);
+  }));
+  return found;
 }
 
 }  // namespace lab::engine::network

@@ -5,18 +5,18 @@
 
 #include <net/if.h>
 
-#include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "engine/network/address.hpp"
+#include "engine/network/netlink_message.hpp"
 
 namespace lab::engine::network {
-
-using MacAddress = std::array<std::uint8_t, 6>;
 
 struct Link {
   int index = 0;
@@ -50,32 +50,36 @@ class Netlink {
   [[nodiscard]] Result<void> set_up(int index);
   // Lets the bridge send a frame back to the port it came from.
   [[nodiscard]] Result<void> set_hairpin(int index);
+  // Keeps the bridge from passing frames between this port and others like it.
+  [[nodiscard]] Result<void> isolate_port(int index);
   [[nodiscard]] Result<void> set_mtu(int index, int mtu);
-  // IPv4, host byte order. One that is there already is no error.
-  [[nodiscard]] Result<void> add_address(int index, std::uint32_t address, int prefix);
+  // The network's own broadcast address with IPv4; no duplicate detection with IPv6. One that is
+  // there already is no error.
+  [[nodiscard]] Result<void> add_address(int index, const IpAddress& address, int prefix);
   struct Address {
     int index = 0;
-    std::uint32_t address = 0;
+    IpAddress address;
     int prefix = 0;
   };
+  // Of both families.
   [[nodiscard]] Result<std::vector<Address>> addresses();
-  [[nodiscard]] Result<void> add_default_route(std::uint32_t gateway);
+  // Replaces the one of the gateway's family.
+  [[nodiscard]] Result<void> set_default_route(int index, const IpAddress& gateway);
+  // What is not there is no error.
+  [[nodiscard]] Result<void> remove_default_route(bool ipv6);
+  // The subnets that routes of this host lead to, default routes left out.
+  [[nodiscard]] Result<std::vector<Subnet>> routed_subnets();
 
  private:
   explicit Netlink(Fd fd) : fd_(std::move(fd)) {}
-  class Message;
-  // Sends the request and waits for the kernel's verdict.
-  [[nodiscard]] Result<void> request(Message& message, std::string_view doing);
+  // Sends the request and waits for the kernel's verdict; `each` sees what comes before it.
+  [[nodiscard]] Result<void> request(NetlinkMessage& message, std::string_view doing,
+                                     const std::function<void(const nlmsghdr*)>& each = {});
   template <typename Each>
-  [[nodiscard]] Result<void> dump(Message& message, Each each);
+  [[nodiscard]] Result<void> dump(NetlinkMessage& message, Each each);
 
   Fd fd_;
   std::uint32_t sequence_ = 0;
 };
-
-// "172.17.0.2" and back; host byte order.
-[[nodiscard]] std::string format_ipv4(std::uint32_t address);
-[[nodiscard]] Result<std::uint32_t> parse_ipv4(std::string_view text);
-[[nodiscard]] std::string format_mac(const MacAddress& mac);
 
 }  // namespace lab::engine::network
