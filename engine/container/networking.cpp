@@ -159,8 +159,10 @@ Result<void> Containers::plan_networks(Container& container,
   for (const auto& one : wanted) {
     const json::object& settings = object_of(wanted, one.key());
     LAB_CHECK(check_wishes(settings));
-    Result<network::NetworkPtr> found = services_.networks.find(std::string_view(one.key()));
-    container.networks[found ? (*found)->name : std::string(one.key())] = wishes_of(settings);
+    // Newer clients call the default network so.
+    std::string name = one.key() == "default" ? "bridge" : std::string(one.key());
+    Result<network::NetworkPtr> found = services_.networks.find(name);
+    container.networks[found ? (*found)->name : name] = wishes_of(settings);
   }
   if (!container.networks.empty()) return {};
   Result<network::NetworkPtr> found = services_.networks.find(mode);

@@ -339,7 +339,7 @@ def test_containers_reach_each_other_and_the_host(clean):
 
 def test_published_ports_from_loopback_own_address_and_a_container(clean):
     clean.docker("run", "-d", "--name", "server", "-p", "8080:80", "-p", "127.0.0.1:9090:80", "web")
-    assert clean.out("port", "server", "80").splitlines() == ["0.0.0.0:8080", "127.0.0.1:9090"]
+    assert clean.out("port", "server", "80").splitlines() == ["0.0.0.0:8080", ":::8080", "127.0.0.1:9090"]
     fetch = lambda url: clean.run("curl", "-s", "-m", "5", url, check=False).stdout  # noqa: E731
     assert fetch("http://127.0.0.1:8080/") == "hello from the container\n"
     assert fetch("http://localhost:8080/") == "hello from the container\n"
@@ -351,7 +351,7 @@ def test_published_ports_from_loopback_own_address_and_a_container(clean):
     assert hairpin == "hello from the container"
     clean.docker("rm", "-f", "server")
     assert fetch("http://127.0.0.1:8080/") == ""
-    assert "8080" not in clean.run("nft", "list", "table", "ip", "engined").stdout
+    assert "8080" not in clean.run("nft", "list", "table", "inet", "engined").stdout
 
 
 def test_a_published_port_reaches_from_another_machine(clean):
@@ -397,7 +397,7 @@ def test_a_port_taken_twice_is_refused_with_docker_s_words(clean):
 
 def test_all_exposed_ports_are_published_on_free_ones(clean):
     clean.docker("run", "-d", "--name", "server", "-P", "web")
-    where = clean.out("port", "server", "80")
+    where = clean.out("port", "server", "80").splitlines()[0]
     assert clean.run("curl", "-s", "http://" + where.replace("0.0.0.0", "127.0.0.1")).stdout.startswith("hello")
 
 
@@ -519,7 +519,7 @@ def test_containers_come_back_after_all_processes_were_lost_each_with_its_own_ad
         wait_for(name, lambda name=name: clean.inspect(name)["State"]["Running"])
     assert len({address_of(clean, name) for name in names}) == len(names)
     for name in names:
-        where = clean.out("port", name, "80").replace("0.0.0.0", "127.0.0.1")
+        where = clean.out("port", name, "80").splitlines()[0].replace("0.0.0.0", "127.0.0.1")
         assert clean.run("curl", "-s", f"http://{where}/").stdout == "hello from the container\n"
     state = clean.inspect("once")["State"]
     assert state["Status"] == "exited" and state["ExitCode"] in (137, 255)
@@ -642,5 +642,5 @@ def test_sigkill_at_random_instants_loses_and_leaks_nothing(clean):
     assert clean.mounts() == []
     for folder in ("data/containers", "data/overlay", "exec/bundles", "exec/crun", "exec/netns", "exec/exits"):
         assert os.listdir(clean.folder / folder) == [], folder
-    assert "elements" not in clean.run("nft", "list", "table", "ip", "engined").stdout
+    assert "elements" not in clean.run("nft", "list", "table", "inet", "engined").stdout
     wait_for("the end of the veth pairs", lambda: "veth" not in clean.run("ip", "link").stdout)

@@ -51,7 +51,7 @@ def ask(engine, name, host, kind="A", *how):
 
 
 def reaches(engine, name, url):
-    return engine.docker("exec", name, "wget", "-q", "-T", "3", "-O", "-", url, check=False).returncode == 0
+    return inside(engine, name, "curl", "-s", "-g", "-m", "3", url, check=False).returncode == 0
 
 
 def fetch(engine, url):
@@ -286,10 +286,11 @@ def test_bridges_are_isolated_and_internal_networks_closed(nets):
     run(nets, "other", "--network", "two")
     run(nets, "default")
     url = f"http://{settings(nets, 'web', 'one')['IPAddress']}/"
-    wait_for("an answer", lambda: reaches(nets, "same", "http://web/"))
+    wait_for("an answer", lambda: reaches(nets, "same", url))
     assert not reaches(nets, "other", url)
     assert not reaches(nets, "default", url)
     assert fetch(nets, url) == "hello from the container\n"
+    assert nets.out("exec", "same", "wget", "-q", "-O", "-", "http://web/") == "hello from the container"
     run(nets, "in", "--network", "closed")
     assert nets.out("exec", "in", "ip", "route").count("default") == 0
     assert settings(nets, "in", "closed")["Gateway"] == ""
@@ -301,7 +302,7 @@ def test_containers_that_may_not_reach_each_other(nets):
     nets.docker("network", "create", "-o", "com.docker.network.bridge.enable_icc=false", "apart")
     run(nets, "web", "--network", "apart", image="web", command=())
     run(nets, "aa", "--network", "apart")
-    assert not reaches(nets, "aa", "http://web/")
+    assert not reaches(nets, "aa", f"http://{settings(nets, 'web', 'apart')['IPAddress']}/")
     assert fetch(nets, f"http://{settings(nets, 'web', 'apart')['IPAddress']}/") == "hello from the container\n"
 
 
