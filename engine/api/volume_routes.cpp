@@ -1,5 +1,6 @@
 #include "base/blocking.hpp"
 #include "engine/api/exchange.hpp"
+#include "engine/api/filters.hpp"
 #include "engine/api/routes.hpp"
 #include "engine/container/rootfs.hpp"
 #include "engine/util/json.hpp"
@@ -11,41 +12,34 @@ namespace json = boost::json;
 
 namespace {
 
-bool has_label(const volume::Volume& volume, const std::string& wanted) {
-  if (!volume.labels.is_object()) return false;
-  std::size_t equals = wanted.find('=');
-  const json::object& labels = volume.labels.get_object();
-  if (!labels.contains(wanted.substr(0, equals))) return false;
-  return equals == std::string::npos ||
-         text_of(labels, wanted.substr(0, equals)) == wanted.substr(equals + 1);
+std::map<std::string, std::string> labels_of(const volume::Volume& volume) {
+  std::map<std::string, std::string> labels;
+  if (!volume.labels.is_object()) return labels;
+  const json::object& given = volume.labels.get_object();
+  for (const auto& label : given) labels[label.key()] = text_of(given, label.key());
+  return labels;
 }
 
-Result<bool> matches_value(Engine& engine, const volume::Volume& volume, const std::string& name,
-                           const std::string& value) {
-  if (name == "name") return volume.name.find(value) != std::string::npos;
-  if (name == "driver") return value == "local";
-  if (name == "label") return has_label(volume, value);
-  if (name == "dangling") {
-    bool wanted = value == "true" || value == "1";
-    return engine.containers().users_of_volume(volume.name).empty() == wanted;
+Result<bool> matches_filters(Engine& engine, const volume::Volume& volume,
+                             const FilterSet& filters) {
+  auto any = [&filters](std::string_view name, auto matches) {
+    const std::vector<std::string>& values = filters.values(name);
+    return values.empty() || std::any_of(values.begin(), values.end(), matches);
+  };
+  if (filters.has("dangling")) {
+    LAB_TRY(bool wanted, filters.flag("dangling", false));
+    if (engine.containers().users_of_volume(volume.name).empty() != wanted) return false;
   }
-  return make_error(Code::invalid_argument, "Invalid filter '{}'", name);
-}
-
-Result<bool> matches_filters(Engine& engine, const volume::Volume& volume, const Filters& filters) {
-  for (const auto& [name, values] : filters) {
-    bool any = values.empty();
-    for (const std::string& value : values) {
-      LAB_TRY(bool one, matches_value(engine, volume, name, value));
-      any = any || one;
-    }
-    if (!any) return false;
-  }
-  return true;
+  return filters.match_labels("label", labels_of(volume)) &&
+         any("driver", [](const std::string& driver) { return driver == "local"; }) &&
+         any("name", [&volume](const std::string& name) {
+           return volume.name.find(name) != std::string::npos;
+         });
 }
 
 asio::awaitable<Result<void>> list(Engine& engine, http::Exchange& exchange) {
-  LAB_CO_TRY(Filters filters, read_filters(exchange.request().query));
+  LAB_CO_TRY(FilterSet filters, FilterSet::parse(exchange.request().query.get("filters")));
+  LAB_CO_CHECK(filters.check_names({"dangling", "driver", "label", "name"}));
   json::array volumes;
   for (const volume::Volume* volume : engine.volumes().list()) {
     LAB_CO_TRY(bool wanted, matches_filters(engine, *volume, filters));
@@ -59,21 +53,14 @@ asio::awaitable<Result<void>> create(Engine& engine, http::Exchange& exchange) {
   LAB_CO_TRY(json::object body, co_await read_json(exchange));
   std::string driver = text_of(body, "Driver");
   std::string name = text_of(body, "Name");
-  if (!driver.empty() && driver != "local" && driver != "default") {
-    co_return make_error(Code::not_found,
-                         "create {}: error looking up volume plugin {}: plugin \"{}\" not found",
-                         name, driver, driver);
-  }
   json::value labels = nullptr;
   if (body.contains("Labels") && body.at("Labels").is_object()) labels = body.at("Labels");
   json::value options = nullptr;
-  if (body.contains("DriverOpts") && body.at("DriverOpts").is_object() &&
-      !body.at("DriverOpts").get_object().empty()) {
-    co_return make_error(Code::invalid_argument,
-                         "create {}: the local driver of this engine takes no options", name);
-  }
+  if (body.contains("DriverOpts") && body.at("DriverOpts").is_object())
+    options = body.at("DriverOpts");
   bool fresh = engine.volumes().find(name) == nullptr;
-  LAB_CO_TRY(const volume::Volume* volume, engine.volumes().create(name, labels, options));
+  LAB_CO_TRY(const volume::Volume* volume,
+             engine.volumes().create(name, labels, options, false, driver));
   if (fresh) engine.events().emit("volume", "create", volume->name, {{"driver", "local"}});
   co_return co_await respond_json(exchange, 201, engine.volumes().settings(*volume));
 }
@@ -103,8 +90,8 @@ asio::awaitable<Result<void>> remove(Engine& engine, http::Exchange& exchange) {
 }
 
 asio::awaitable<Result<void>> prune(Engine& engine, http::Exchange& exchange) {
-  LAB_CO_TRY(Filters filters, read_filters(exchange.request().query));
-  filters.erase("all");
+  LAB_CO_TRY(FilterSet filters, FilterSet::parse(exchange.request().query.get("filters")));
+  LAB_CO_CHECK(filters.check_names({"all", "label", "label!"}));
   json::array deleted;
   std::uint64_t reclaimed_bytes = 0;
   std::vector<std::string> names;
@@ -112,8 +99,11 @@ asio::awaitable<Result<void>> prune(Engine& engine, http::Exchange& exchange) {
   for (const std::string& name : names) {
     const volume::Volume* volume = engine.volumes().find(name);
     if (volume == nullptr || !engine.containers().users_of_volume(name).empty()) continue;
-    LAB_CO_TRY(bool wanted, matches_filters(engine, *volume, filters));
-    if (!wanted) continue;
+    // What is a mount holds data of somebody else's: as with Docker, it goes only by name.
+    bool mounts = !engine.volumes().mount_options(name).type.empty();
+    std::map<std::string, std::string> labels = labels_of(*volume);
+    bool kept = filters.has("label!") && filters.match_labels("label!", labels);
+    if (mounts || kept || !filters.match_labels("label", labels)) continue;
     std::filesystem::path folder = engine.volumes().folder(name);
     std::uint64_t bytes = co_await run_blocking<std::uint64_t>(
         [&folder] { return container::folder_size_bytes(folder); });

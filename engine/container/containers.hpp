@@ -114,6 +114,8 @@ class Containers final : public image::ImageUsers {
   [[nodiscard]] Result<void> resolve_mounts(Container& container) const;
   [[nodiscard]] Result<void> resolve_volumes_from(Container& container) const;
   [[nodiscard]] Result<void> materialize(const Container& container) const;
+  [[nodiscard]] Result<void> populate(const Container& container, const MountPoint& mount,
+                                      const std::filesystem::path& from) const;
 
   // start.cpp
   [[nodiscard]] boost::asio::awaitable<Result<void>> start_locked(ContainerPtr container);
@@ -121,6 +123,8 @@ class Containers final : public image::ImageUsers {
     Runtime::Launched launched;
     network::dns::Sockets name_sockets;
   };
+  [[nodiscard]] Result<void> acquire_volumes(const Container& container) const;
+  void release_volumes(const Container& container) const;
   [[nodiscard]] Result<Built> launch(const Container& container) const;
   [[nodiscard]] Result<SpecPaths> spec_paths(const Container& container) const;
   [[nodiscard]] boost::asio::awaitable<Result<void>> run_started(ContainerPtr container,

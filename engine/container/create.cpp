@@ -35,6 +35,10 @@ Result<void> check_bind_source(const MountPoint& mount) {
                     mount.source);
 }
 
+json::value object_or_null(const json::object& object) {
+  return object.empty() ? json::value(nullptr) : json::value(object);
+}
+
 }  // namespace
 
 Result<std::string> Containers::claim_name(const std::string& wanted, const std::string& id) {
@@ -66,15 +70,17 @@ Result<std::string> Containers::claim_name(const std::string& wanted, const std:
 
 Result<void> Containers::resolve_volumes_from(Container& container) const {
   for (const std::string& spec : texts_of(container.host_config, "VolumesFrom")) {
-    std::string name = spec.substr(0, spec.find(':'));
-    bool read_only = spec.ends_with(":ro");
+    std::size_t colon = spec.find(':');
+    std::string name = spec.substr(0, colon);
+    LAB_TRY(bool read_only,
+            volumes_from_read_only(colon == std::string::npos ? "" : spec.substr(colon + 1)));
     LAB_TRY(ContainerPtr other, find(name));
     for (MountPoint mount : other->mounts) {
       bool there = std::any_of(
           container.mounts.begin(), container.mounts.end(),
           [&mount](const MountPoint& own) { return own.destination == mount.destination; });
       if (there || mount.type == "tmpfs") continue;
-      mount.anonymous = false;
+      mount.mode.clear();
       if (read_only) mount.writable = false;
       container.mounts.push_back(std::move(mount));
     }
@@ -90,12 +96,25 @@ Result<void> Containers::resolve_mounts(Container& container) const {
     if (mount.type != "volume") continue;
     bool fresh = mount.name.empty() || services_.volumes.find(mount.name) == nullptr;
     LAB_TRY(const volume::Volume* volume,
-            services_.volumes.create(mount.name, nullptr, nullptr, mount.anonymous));
+            services_.volumes.create(mount.name, object_or_null(mount.volume_labels),
+                                     object_or_null(mount.volume_options), mount.anonymous,
+                                     mount.volume_driver));
     mount.name = volume->name;
     mount.source = services_.volumes.folder(volume->name).string();
     if (fresh) services_.events.emit("volume", "create", volume->name, {{"driver", "local"}});
   }
   return {};
+}
+
+// A volume that is a mount has to be mounted to be filled.
+Result<void> Containers::populate(const Container& container, const MountPoint& mount,
+                                  const std::filesystem::path& from) const {
+  volume::MountOptions options = services_.volumes.mount_options(mount.name);
+  if (options.type.empty()) return volume::populate(from, mount.source);
+  LAB_CHECK(services_.volumes.mounts().acquire(mount.source, options, container.id));
+  Result<void> done = volume::populate(from, mount.source);
+  services_.volumes.mounts().release(mount.source, container.id);
+  return done;
 }
 
 // Blocks: fills new volumes with what the image has at their place.
@@ -113,7 +132,7 @@ Result<void> Containers::materialize(const Container& container) const {
     if (mount.type != "volume" || !mount.copy_from_image) continue;
     Result<std::filesystem::path> from = folder_in_root(paths.merged, mount.destination, false);
     if (!from) continue;  // the image has nothing there
-    done = volume::populate(*from, mount.source);
+    done = populate(container, mount, *from);
     if (!done) break;
   }
   unmount_rootfs(paths);

@@ -64,10 +64,11 @@ asio::awaitable<void> Containers::watch(ContainerPtr container) {
 asio::awaitable<void> Containers::clean_up(ContainerPtr container) {
   std::optional<network::Sandbox> sandbox = container->sandbox;
   std::string id = container->id;
-  co_await run_on_pool([this, &sandbox, &id] {
+  co_await run_on_pool([this, &sandbox, &id, &container] {
     services_.runtime.remove(id);
     if (sandbox) services_.networks.tear_down(*sandbox);
     unmount_rootfs(rootfs(id));
+    release_volumes(*container);
   });
   if (sandbox) services_.networks.release(*sandbox);
   container->sandbox.reset();
@@ -160,6 +161,12 @@ asio::awaitable<void> Containers::restore() {
     std::error_code ignored;
     if (container->sandbox && !std::filesystem::exists(container->sandbox->key, ignored))
       container->sandbox.reset();
+  }
+  // Before anything is unmounted: these volumes stay.
+  for (const ContainerPtr& container : list()) {
+    if (!container->state.running || !container->state.monitor.alive()) continue;
+    if (Result<void> held = acquire_volumes(*container); !held)
+      log::warning("container {}: {}", container->id.substr(0, 12), held.error().message);
   }
   for (const ContainerPtr& container : list()) {
     State& state = container->state;

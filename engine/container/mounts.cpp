@@ -20,74 +20,140 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
-Error invalid_bind(std::string_view spec, std::string_view why = {}) {
-  return make_error(Code::invalid_argument, "invalid volume specification: '{}'{}{}", spec,
-                    why.empty() ? "" : ": ", why);
+Error invalid_bind(std::string_view spec) {
+  return make_error(Code::invalid_argument, "invalid volume specification: '{}'", spec);
 }
 
-Result<void> check_destination(std::string_view spec, std::string_view destination) {
-  if (destination.empty() || destination.front() != '/') {
-    return invalid_bind(spec, fmt::format("invalid mount config for type \"bind\": invalid mount "
-                                          "path: '{}' mount path must be absolute",
-                                          destination));
+Error invalid_mount(std::string_view type, std::string_view why) {
+  return make_error(Code::invalid_argument, "invalid mount config for type \"{}\": {}", type, why);
+}
+
+bool is_one_of(std::string_view word, std::initializer_list<std::string_view> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+bool is_propagation(std::string_view word) {
+  return is_one_of(word, {"private", "rprivate", "shared", "rshared", "slave", "rslave"});
+}
+
+// The third part of a bind: at most one word of each kind.
+struct Mode {
+  bool read_only = false;
+  bool no_copy = false;
+  std::string propagation;
+};
+
+Result<Mode> parse_mode(std::string_view text) {
+  Mode mode;
+  if (text.empty()) return mode;
+  int access = 0;
+  int labels = 0;
+  int copies = 0;
+  int consistencies = 0;
+  bool valid = true;
+  for (std::string_view word : split(text, ',')) {
+    if (is_one_of(word, {"ro", "rw"})) {
+      ++access;
+      mode.read_only = word == "ro";
+    } else if (is_one_of(word, {"z", "Z"})) {
+      ++labels;
+    } else if (word == "nocopy") {
+      ++copies;
+      mode.no_copy = true;
+    } else if (is_one_of(word, {"consistent", "cached", "delegated", "default"})) {
+      ++consistencies;
+    } else if (is_propagation(word) && mode.propagation.empty()) {
+      mode.propagation = word;
+    } else {
+      valid = false;
+    }
   }
-  if (clean_path(destination) == "/") {
-    return make_error(Code::invalid_argument,
-                      "invalid volume specification: '{}': invalid specification: destination "
-                      "can't be '/'",
-                      spec);
+  if (!valid || access > 1 || labels > 1 || copies > 1 || consistencies > 1)
+    return make_error(Code::invalid_argument, "invalid mode: {}", text);
+  return mode;
+}
+
+// What every form is checked for, as Docker's "mount config".
+Result<void> check_mount(const MountPoint& mount, std::string_view target) {
+  if (target.empty()) return invalid_mount(mount.type, "field Target must not be empty");
+  if (clean_path(target) == "/")
+    return invalid_mount(mount.type, "invalid specification: destination can't be '/'");
+  if (target.front() != '/') {
+    return invalid_mount(
+        mount.type, fmt::format("invalid mount path: '{}' mount path must be absolute", target));
+  }
+  if (mount.type == "bind") {
+    if (mount.source.empty()) return invalid_mount(mount.type, "field Source must not be empty");
+    if (mount.source.front() != '/') {
+      return invalid_mount(
+          mount.type,
+          fmt::format("invalid mount path: '{}' mount path must be absolute", mount.source));
+    }
+    if (!mount.propagation.empty() && !is_propagation(mount.propagation)) {
+      return invalid_mount(mount.type,
+                           fmt::format("invalid propagation mode: {}", mount.propagation));
+    }
+    return {};
+  }
+  if (mount.type == "volume") {
+    if (mount.name.empty() && !mount.writable) {
+      return invalid_mount(mount.type, "must not set ReadOnly mode when using anonymous volumes");
+    }
+    return {};
+  }
+  if (mount.type != "tmpfs") return invalid_mount(mount.type, "mount type unknown");
+  if (!mount.source.empty()) return invalid_mount(mount.type, "field Source must not be specified");
+  return {};
+}
+
+// `used`: whether the request has options of a kind that the mount is not.
+Result<void> check_options(const MountPoint& mount, bool bind, bool volume, bool tmpfs) {
+  for (const auto& [given, type, field] :
+       {std::tuple{bind, "bind", "BindOptions"}, std::tuple{volume, "volume", "VolumeOptions"},
+        std::tuple{tmpfs, "tmpfs", "TmpfsOptions"}}) {
+    if (given && mount.type != type)
+      return invalid_mount(mount.type, fmt::format("field {} must not be specified", field));
   }
   return {};
 }
 
-Result<void> apply_mode(MountPoint& mount, std::string_view mode) {
-  for (std::string_view word : split(mode, ',')) {
-    if (word == "ro") {
-      mount.writable = false;
-    } else if (word == "rw" || word == "z" || word == "Z" || word == "consistent" ||
-               word == "cached" || word == "delegated") {
-    } else if (word == "nocopy") {
-      mount.copy_from_image = false;
-    } else if (word == "private" || word == "rprivate" || word == "shared" || word == "rshared" ||
-               word == "slave" || word == "rslave") {
-      mount.propagation = word;
-    } else {
-      return make_error(Code::invalid_argument, "invalid mode: {}", mode);
-    }
+Result<void> complete_bind(MountPoint& mount, const std::vector<std::string_view>& parts) {
+  std::string_view target = parts.size() == 1 ? parts[0] : parts[1];
+  Mode mode;
+  if (parts.size() == 3) {
+    LAB_TRY(mode, parse_mode(parts[2]));
   }
-  mount.mode = mode;
+  bool named = parts.size() > 1;
+  mount.type = named && parts[0].front() == '/' ? "bind" : "volume";
+  (mount.type == "bind" ? mount.source : mount.name) = named ? parts[0] : "";
+  mount.anonymous = mount.type == "volume" && !named;
+  mount.writable = !mode.read_only;
+  mount.copy_from_image = !mode.no_copy;
+  mount.propagation = mode.propagation;
+  mount.make_source = true;
+  mount.mode = parts.size() == 3 ? parts[2] : mount.type == "volume" && named ? "z" : "";
+  LAB_CHECK(check_mount(mount, target));
+  LAB_CHECK(check_options(mount, !mode.propagation.empty(), mode.no_copy, false));
+  mount.destination = clean_path(target);
+  if (mount.type != "bind") return {};
+  mount.source = clean_path(mount.source);
+  if (mount.propagation.empty()) mount.propagation = "rprivate";
   return {};
 }
 
 Result<MountPoint> parse_bind(const std::string& spec) {
   std::vector<std::string_view> parts = split(spec, ':');
-  if (parts.size() > 3 || parts.front().empty()) return invalid_bind(spec);
+  if (parts.size() > 3 || parts.front().empty() || (parts.size() == 2 && parts[1].empty()))
+    return invalid_bind(spec);
+  if (parts.size() == 2 && parts[1].front() != '/' && parse_mode(parts[1]))
+    return invalid_bind(spec);
   MountPoint mount;
-  if (parts.size() == 1) {  // a destination alone: an anonymous volume
-    LAB_CHECK(check_destination(spec, parts[0]));
-    mount.type = "volume";
-    mount.anonymous = true;
-    mount.destination = clean_path(parts[0]);
-    return mount;
+  if (parts.size() == 3) LAB_CHECK(parse_mode(parts[2]));
+  if (Result<void> done = complete_bind(mount, parts); !done) {
+    Error error = std::move(done).error();
+    return error.wrap("invalid volume specification: '{}'", spec);
   }
-  LAB_CHECK(check_destination(spec, parts[1]));
-  mount.destination = clean_path(parts[1]);
-  if (parts[0].front() == '/') {
-    mount.type = "bind";
-    mount.source = clean_path(parts[0]);
-    mount.propagation = "rprivate";
-    mount.make_source = true;
-  } else {
-    mount.type = "volume";
-    mount.name = parts[0];
-    mount.mode = "z";
-  }
-  if (parts.size() == 3) LAB_CHECK(apply_mode(mount, parts[2]));
   return mount;
-}
-
-Error invalid_mount(std::string_view type, std::string_view why) {
-  return make_error(Code::invalid_argument, "invalid mount config for type \"{}\": {}", type, why);
 }
 
 std::string tmpfs_options(const json::object& given) {
@@ -100,39 +166,39 @@ std::string tmpfs_options(const json::object& given) {
   return text;
 }
 
+void apply_volume_options(MountPoint& mount, const json::object& given) {
+  const json::object& options = object_of(given, "VolumeOptions");
+  const json::object& driver = object_of(options, "DriverConfig");
+  mount.copy_from_image = !flag_of(options, "NoCopy");
+  mount.volume_labels = object_of(options, "Labels");
+  mount.volume_driver = text_of(driver, "Name");
+  mount.volume_options = object_of(driver, "Options");
+}
+
 Result<MountPoint> parse_mount(const json::object& given) {
   MountPoint mount;
   mount.type = text_of(given, "Type");
   std::string target = text_of(given, "Target");
   std::string source = text_of(given, "Source");
-  if (target.empty()) return invalid_mount(mount.type, "field Target must not be empty");
-  if (target.front() != '/') {
-    return invalid_mount(
-        mount.type, fmt::format("invalid mount path: '{}' mount path must be absolute", target));
-  }
-  mount.destination = clean_path(target);
-  if (mount.destination == "/")
-    return invalid_mount(mount.type, "invalid specification: destination can't be '/'");
+  (mount.type == "volume" ? mount.name : mount.source) = source;
   mount.writable = !flag_of(given, "ReadOnly");
+  mount.propagation = text_of(object_of(given, "BindOptions"), "Propagation");
+  LAB_CHECK(check_mount(mount, target));
+  auto has = [&given](const char* key) {
+    const json::value* options = given.if_contains(key);
+    return options != nullptr && options->is_object();
+  };
+  LAB_CHECK(check_options(mount, has("BindOptions"), has("VolumeOptions"), has("TmpfsOptions")));
+  mount.destination = clean_path(target);
   if (mount.type == "bind") {
-    if (source.empty()) return invalid_mount(mount.type, "field Source must not be empty");
-    if (source.front() != '/') {
-      return invalid_mount(
-          mount.type, fmt::format("invalid mount path: '{}' mount path must be absolute", source));
-    }
     mount.source = clean_path(source);
-    mount.propagation = text_of(object_of(given, "BindOptions"), "Propagation");
     if (mount.propagation.empty()) mount.propagation = "rprivate";
   } else if (mount.type == "volume") {
-    mount.name = source;
     mount.anonymous = source.empty();
     mount.mode = "z";
-    mount.copy_from_image = !flag_of(object_of(given, "VolumeOptions"), "NoCopy");
-  } else if (mount.type == "tmpfs") {
-    if (!source.empty()) return invalid_mount(mount.type, "field Source must not be specified");
-    mount.options = tmpfs_options(given);
+    apply_volume_options(mount, given);
   } else {
-    return make_error(Code::invalid_argument, "mount type unknown: \"{}\"", mount.type);
+    mount.options = tmpfs_options(given);
   }
   return mount;
 }
@@ -215,6 +281,11 @@ json::object mount_settings(const MountPoint& mount) {
   return settings;
 }
 
+Result<bool> volumes_from_read_only(std::string_view mode) {
+  LAB_TRY(Mode parsed, parse_mode(mode));
+  return parsed.read_only;
+}
+
 Result<std::vector<MountPoint>> requested_mounts(const json::object& config,
                                                  const json::object& host_config) {
   std::vector<MountPoint> mounts;
@@ -230,6 +301,11 @@ Result<std::vector<MountPoint>> requested_mounts(const json::object& config,
   for (const auto& item : object_of(host_config, "Tmpfs")) {
     MountPoint mount;
     mount.type = "tmpfs";
+    if (!item.key().starts_with('/')) {
+      return make_error(Code::invalid_argument,
+                        "invalid mount path: '{}' mount path must be absolute",
+                        std::string_view(item.key()));
+    }
     mount.destination = clean_path(item.key());
     if (item.value().is_string()) mount.options = std::string(item.value().get_string());
     mount.listed = false;

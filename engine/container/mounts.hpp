@@ -24,6 +24,10 @@ struct MountPoint {
   bool copy_from_image = true;  // an empty volume takes what the image has there
   bool make_source = false;     // a bind that creates a missing folder of the host
   bool listed = true;           // shown by inspect; `--tmpfs` is not
+  // With which a volume is created that is not there; not kept.
+  boost::json::object volume_labels;
+  boost::json::object volume_options;
+  std::string volume_driver;
 };
 
 [[nodiscard]] boost::json::object to_json(const MountPoint& mount);
@@ -35,6 +39,10 @@ struct MountPoint {
 // yet. One destination twice is Code::invalid_argument "Duplicate mount point: /data".
 [[nodiscard]] Result<std::vector<MountPoint>> requested_mounts(
     const boost::json::object& config, const boost::json::object& host_config);
+
+// The mode behind a name of --volumes-from: "", "ro", "rw,z". Code::invalid_argument "invalid mode:
+// zz".
+[[nodiscard]] Result<bool> volumes_from_read_only(std::string_view mode);
 
 // Cleans an absolute path as Go's filepath.Clean does: "/a//b/../c/" -> "/a/c".
 [[nodiscard]] std::string clean_path(std::string_view path);

@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "engine/container/attach.hpp"
 #include "engine/container/containers.hpp"
+#include "engine/container/mount_parent.hpp"
 #include "engine/container/runtime_errors.hpp"
 #include "engine/util/json.hpp"
 
@@ -39,6 +40,17 @@ void make_mount_point(const std::filesystem::path& root, const MountPoint& mount
   if (is_folder) static_cast<void>(folder_in_root(root, mount.destination, true));
 }
 
+// A mount can be shared with, or follow, only what is itself shared.
+Result<void> check_propagation(const MountPoint& mount) {
+  bool shared = mount.propagation == "shared" || mount.propagation == "rshared";
+  bool slave = mount.propagation == "slave" || mount.propagation == "rslave";
+  if (mount.type != "bind" || (!shared && !slave)) return {};
+  LAB_TRY(MountParent parent, mount_of(mount.source));
+  if (parent.shared || (slave && parent.slave)) return {};
+  return make_error(Code::internal, "path {} is mounted on {} but it is not a shared{} mount.",
+                    mount.source, parent.point, slave ? " or slave" : "");
+}
+
 }  // namespace
 
 Result<SpecPaths> Containers::spec_paths(const Container& container) const {
@@ -68,6 +80,23 @@ Result<SpecPaths> Containers::spec_paths(const Container& container) const {
   return paths;
 }
 
+// Blocks.
+Result<void> Containers::acquire_volumes(const Container& container) const {
+  for (const MountPoint& mount : container.mounts) {
+    if (mount.type != "volume") continue;
+    volume::MountOptions options = services_.volumes.mount_options(mount.name);
+    if (options.type.empty()) continue;
+    LAB_CHECK(services_.volumes.mounts().acquire(mount.source, options, container.id));
+  }
+  return {};
+}
+
+void Containers::release_volumes(const Container& container) const {
+  for (const MountPoint& mount : container.mounts) {
+    if (mount.type == "volume") services_.volumes.mounts().release(mount.source, container.id);
+  }
+}
+
 // Blocks. What a failure leaves is for clean_up().
 Result<Containers::Built> Containers::launch(const Container& container) const {
   Built built;
@@ -81,7 +110,9 @@ Result<Containers::Built> Containers::launch(const Container& container) const {
   for (const MountPoint& mount : container.mounts) {
     LAB_CHECK(make_bind_source(mount));
     make_mount_point(paths.merged, mount);
+    LAB_CHECK(check_propagation(mount));
   }
+  LAB_CHECK(acquire_volumes(container));
   if (!container.joins_network()) LAB_CHECK(write_network_files(container));
   if (container.sandbox) {
     LAB_TRY(built.name_sockets, services_.networks.build(*container.sandbox));

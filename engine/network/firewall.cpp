@@ -141,7 +141,9 @@ std::string postrouting_chain(const std::vector<FirewallBridge>& bridges) {
                      subnet.text(), bridge.interface);
     }
   }
-  text += "    ip saddr 127.0.0.0/8 oifname @bridges masquerade\n  }\n";
+  text +=
+      "    ip saddr 127.0.0.0/8 oifname @bridges masquerade\n"
+      "    ip6 saddr ::1 oifname @bridges masquerade\n  }\n";
   return text;
 }
 

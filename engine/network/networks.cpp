@@ -83,7 +83,8 @@ Networks::Networks(const asio::any_io_executor& executor, Options options, Docum
       clock_(clock),
       drivers_(make_drivers()),
       changing_(executor),
-      name_server_(executor, names_) {}
+      name_server_(executor, names_),
+      relays_(executor) {}
 
 void Networks::insert(Network network) {
   auto shared = std::make_shared<const Network>(std::move(network));
@@ -219,6 +220,7 @@ asio::awaitable<Result<void>> Networks::start(std::vector<LiveSandbox> live) {
   std::function<Result<void>()> work = bring_up;
   LAB_CO_CHECK(co_await run_blocking<Result<void>>(std::move(work)));
   for (auto& [sandbox, pair] : sockets) name_server_.serve(*sandbox, std::move(pair));
+  for (const LiveSandbox& one : live) start_relays(*one.sandbox);
   co_return Result<void>();
 }
 

@@ -21,6 +21,7 @@
 #include "engine/network/firewall.hpp"
 #include "engine/network/network.hpp"
 #include "engine/network/ports.hpp"
+#include "engine/network/relay.hpp"
 #include "engine/state/document_store.hpp"
 #include "engine/util/async.hpp"
 
@@ -171,6 +172,7 @@ class Networks {
                                           const Endpoint& gateway);
   [[nodiscard]] Result<void> join(const Sandbox& sandbox, const Endpoint& endpoint) const;
   void move_ports(Sandbox& sandbox) const;
+  void start_relays(const Sandbox& sandbox);
 
   boost::asio::any_io_executor executor_;
   Options options_;
@@ -185,6 +187,7 @@ class Networks {
   Firewall firewall_;
   dns::NameTable names_;
   dns::Server name_server_;
+  Relays relays_;
 };
 
 }  // namespace lab::engine::network

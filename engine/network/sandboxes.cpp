@@ -276,8 +276,17 @@ Result<Sandbox> Networks::reserve(const SandboxRequest& request) {
 void Networks::release(const Sandbox& sandbox) {
   name_server_.stop(sandbox.id);
   for (const Endpoint& endpoint : sandbox.endpoints) release_endpoint(endpoint);
-  for (const PortMapping& port : sandbox.ports)
+  for (const PortMapping& port : sandbox.ports) {
+    relays_.stop(port);
     ports_.give_back(port.protocol, port.host_address, port.host_port);
+  }
+}
+
+void Networks::start_relays(const Sandbox& sandbox) {
+  for (const PortMapping& port : sandbox.ports) {
+    if (needs_relay(port))
+      relays_.start(port, ports_.socket_of(port.protocol, port.host_address, port.host_port));
+  }
 }
 
 Result<void> Networks::join(const Sandbox& sandbox, const Endpoint& endpoint) const {
@@ -316,6 +325,7 @@ Result<dns::Sockets> Networks::build(const Sandbox& sandbox) {
 }
 
 void Networks::serve(const Sandbox& sandbox, dns::Sockets sockets) {
+  start_relays(sandbox);
   if (sockets.udp && sockets.tcp) name_server_.serve(sandbox, std::move(sockets));
 }
 
@@ -407,10 +417,13 @@ asio::awaitable<Result<void>> Networks::disconnect(Sandbox& sandbox, std::string
   });
   if (!done) co_return done;
   for (const PortMapping& port : sandbox.ports) {
-    if (after.ports.empty()) ports_.give_back(port.protocol, port.host_address, port.host_port);
+    if (!after.ports.empty()) continue;
+    relays_.stop(port);
+    ports_.give_back(port.protocol, port.host_address, port.host_port);
   }
   release_endpoint(gone);
   sandbox = after;
+  start_relays(sandbox);
   name_server_.update(sandbox);
   co_return Result<void>();
 }

@@ -39,8 +39,14 @@ Result<void> Volumes::load() {
 }
 
 Result<const Volume*> Volumes::create(const std::string& wanted, const json::value& labels,
-                                      const json::value& options, bool anonymous) {
+                                      const json::value& options, bool anonymous,
+                                      const std::string& driver) {
   std::string name = wanted.empty() ? secure_random_hex(32) : wanted;
+  if (!driver.empty() && driver != "local" && driver != "default") {
+    return make_error(Code::not_found,
+                      "create {}: error looking up volume plugin {}: plugin \"{}\" not found", name,
+                      driver, driver);
+  }
   if (auto found = volumes_.find(name); found != volumes_.end()) return &found->second;
   if (!container::is_valid_name(name)) {
     if (name.size() == 1) {
@@ -55,6 +61,8 @@ Result<const Volume*> Volumes::create(const std::string& wanted, const json::val
                       "host directory, use absolute path",
                       name);
   }
+  if (Result<MountOptions> parsed = parse_mount_options(options); !parsed)
+    return std::move(parsed).error().wrap("create {}", name);
   Volume volume;
   volume.name = name;
   std::string now = format_rfc3339(clock_.wall_now());
@@ -77,6 +85,13 @@ const Volume* Volumes::find(const std::string& name) const {
   return found == volumes_.end() ? nullptr : &found->second;
 }
 
+MountOptions Volumes::mount_options(const std::string& name) const {
+  const Volume* volume = find(name);
+  Result<MountOptions> parsed =
+      volume != nullptr ? parse_mount_options(volume->options) : MountOptions{};
+  return parsed ? *parsed : MountOptions{};
+}
+
 std::vector<const Volume*> Volumes::list() const {
   std::vector<const Volume*> all;
   for (const auto& [name, volume] : volumes_) all.push_back(&volume);
@@ -86,6 +101,8 @@ std::vector<const Volume*> Volumes::list() const {
 Result<void> Volumes::remove(const std::string& name) {
   if (volumes_.erase(name) == 0) return make_error(Code::not_found, "get {}: no such volume", name);
   LAB_CHECK(store_.remove(kind, name));
+  // What is mounted there is not the volume's to delete.
+  mounts_.release(folder(name), "");
   std::error_code failure;
   std::filesystem::remove_all(root_ / name, failure);
   if (failure) {

@@ -12,6 +12,7 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "engine/state/document_store.hpp"
+#include "engine/volume/local_mounts.hpp"
 
 namespace lab::engine::volume {
 
@@ -31,13 +32,18 @@ class Volumes {
   // Reads what exists; folders without a document are left alone.
   [[nodiscard]] Result<void> load();
 
-  // An empty name makes an anonymous one. Gives the volume that is there under this name.
+  // An empty name makes an anonymous one. Gives the volume that is there under this name. `driver`
+  // is "local" or empty; the errors have Docker's texts.
   [[nodiscard]] Result<const Volume*> create(const std::string& name,
                                              const boost::json::value& labels,
                                              const boost::json::value& options,
-                                             bool anonymous = false);
+                                             bool anonymous = false,
+                                             const std::string& driver = "local");
   [[nodiscard]] const Volume* find(const std::string& name) const;
   [[nodiscard]] std::vector<const Volume*> list() const;
+  // Its mount, if it is one: for who uses it.
+  [[nodiscard]] MountOptions mount_options(const std::string& name) const;
+  [[nodiscard]] LocalMounts& mounts() { return mounts_; }
   // The caller has checked that nobody uses it.
   [[nodiscard]] Result<void> remove(const std::string& name);
 
@@ -52,6 +58,7 @@ class Volumes {
   DocumentStore& store_;
   const Clock& clock_;
   std::map<std::string, Volume> volumes_;
+  LocalMounts mounts_;
 };
 
 // Fills the empty folder `to` with what `from` holds, with owners, modes, times and links. Does

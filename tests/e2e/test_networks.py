@@ -193,7 +193,8 @@ def test_links_are_names_of_one_container_alone(nets, world):
     run(nets, "linked", "--link", "old:db")
     line = f"{nets.inspect('old')['NetworkSettings']['IPAddress']}\tdb "
     assert line in nets.out("exec", "linked", "cat", "/etc/hosts")
-    assert "could not get container for nosuch: No such container: nosuch" in error_of(nets, "run", "--link", "nosuch:x", "busybox")
+    assert "could not get container for nosuch: No such container: nosuch" in error_of(
+        nets, "run", "--link", "nosuch:x", "busybox")
 
 
 def test_hostile_packets_do_no_harm(nets, world):
@@ -262,12 +263,14 @@ def test_connect_refuses(nets):
     assert error_of(nets, "network", "connect", "one", "bb") == (
         "container sharing network namespace with another container or host cannot be connected to any other network")
     assert nets.out("exec", "bb", "hostname") == nets.out("exec", "aa", "hostname")
-    assert "conflicting options: port publishing and the container type network mode." in error_of(nets, "run", "--network", "container:aa", "-p", "80:80", "busybox")
+    assert "conflicting options: port publishing and the container type network mode." in error_of(
+        nets, "run", "--network", "container:aa", "-p", "80:80", "busybox")
     assert "network nosuch not found." in error_of(nets, "run", "--network", "nosuch", "busybox")
     nets.docker("network", "create", "--subnet", "10.9.0.0/24", "three")
     run(nets, "cc", "--network", "three", "--ip", "10.9.0.9")
     assert "Address already in use." in error_of(nets, "run", "--network", "three", "--ip", "10.9.0.9", "busybox")
-    assert "Invalid address 10.10.0.9: It does not belong to any of this network's subnets." in error_of(nets, "run", "--network", "three", "--ip", "10.10.0.9", "busybox")
+    assert "Invalid address 10.10.0.9: It does not belong to any of this network's subnets." in error_of(
+        nets, "run", "--network", "three", "--ip", "10.10.0.9", "busybox")
 
 
 # --- who reaches whom ---
