@@ -104,6 +104,16 @@ void remove_destination(json::array& mounts, std::string_view destination) {
   }
 }
 
+// A mount follows the host's, or the host a mount's, only when the container's root does.
+std::string root_propagation(const Container& container) {
+  std::string wanted;
+  for (const MountPoint& mount : container.mounts) {
+    if (mount.propagation == "shared" || mount.propagation == "rshared") return "rshared";
+    if (mount.propagation == "slave" || mount.propagation == "rslave") wanted = "rslave";
+  }
+  return wanted;
+}
+
 json::array mounts_of(const Container& container, const SpecPaths& paths, bool privileged) {
   const char* access = privileged ? "rw" : "ro";
   json::array mounts;
@@ -339,6 +349,8 @@ Result<json::object> make_spec(const Container& container, const SpecPaths& path
                        {"noNewPrivileges", has_security_option(config, "no-new-privileges",
                                                                "no-new-privileges:true")}};
   LAB_TRY(json::object section, linux_section(container, paths, host, capabilities));
+  if (std::string propagation = root_propagation(container); !propagation.empty())
+    section["rootfsPropagation"] = propagation;
   json::object spec{{"ociVersion", "1.0.2"},
                     {"process", std::move(process)},
                     {"root", json::object{{"path", paths.rootfs.string()},

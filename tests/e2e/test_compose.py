@@ -83,7 +83,7 @@ services:
     restart: always
   lb:
     image: busybox
-    command: nc -lk -p 80 -e sh /balancer.sh
+    command: nc -ll -p 80 -e sh /balancer.sh
     depends_on:
       - app
     ports:
