@@ -20,10 +20,10 @@ namespace {
 
 // One request: everything that lives as long as its build.
 struct Job {
-  Job(Engine& engine, registry::Puller& puller, build::BuildRequest asked, bool with_ids)
+  Job(Engine& engine, registry::Puller& puller, build::BuildRequest asked)
       : request(std::move(asked)),
         progress(engine.executor(), engine.clock()),
-        output(progress, request.quiet, with_ids),
+        output(progress, request.quiet),
         guard(engine.images()),
         context(engine.images().temporary_directory()),
         parts{engine.containers(), puller, engine.config().registry},
@@ -89,10 +89,7 @@ Done build_image(BuildParts parts, http::Exchange& exchange) {
   Engine& engine = parts.engine;
   LAB_CO_TRY(build::BuildRequest request,
              build::read_build_request(exchange.request(), engine.config().experimental));
-  // Clients from API version 1.30 on read the ids of the images.
-  const std::string& version = exchange.parameter("version");
-  const bool with_ids = version.size() != 6 && version.size() != 5 ? true : version >= "v1.30";
-  auto job = std::make_unique<Job>(engine, parts.puller, std::move(request), with_ids);
+  auto job = std::make_unique<Job>(engine, parts.puller, std::move(request));
   if (job->request.remote.empty() || job->request.remote == "client-session") {
     build::BuildContext& context = job->context;
     ReadArchive read = [&context](layer::ByteSource& bytes) { return context.unpack(bytes); };

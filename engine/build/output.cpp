@@ -26,7 +26,7 @@ void BuildOutput::error_text(std::string_view piece) {
 }
 
 void BuildOutput::image_id(const std::string& id, std::string_view kind) {
-  if (!with_ids_) return;
+  if (quiet_) return;
   json::object line;
   if (!kind.empty()) line["id"] = kind;
   line["aux"] = json::object{{"ID", id}};

@@ -12,8 +12,7 @@ namespace lab::engine::build {
 class BuildOutput {
  public:
   // `quiet`: nothing is said unless something fails; then all of it.
-  BuildOutput(registry::Progress& progress, bool quiet, bool with_ids)
-      : progress_(progress), quiet_(quiet), with_ids_(with_ids && !quiet) {}
+  BuildOutput(registry::Progress& progress, bool quiet) : progress_(progress), quiet_(quiet) {}
 
   void text(std::string_view text);
   // In red, as standard error is shown.
@@ -32,7 +31,6 @@ class BuildOutput {
 
   registry::Progress& progress_;
   bool quiet_;
-  bool with_ids_;
   std::string held_;
 };
 

@@ -57,7 +57,7 @@ struct Header {
 std::string header_block(const Header& header) {
   std::string block(block_size, '\0');
   const auto text = [&block](std::size_t at, std::string_view value, std::size_t size_max) {
-    std::memcpy(block.data() + at, value.data(), std::min(value.size(), size_max));
+    value.copy(block.data() + at, size_max);
   };
   const auto octal = [&](std::size_t at, std::uint64_t value, int digits) {
     text(at, fmt::format("{:0{}o}", value, digits), static_cast<std::size_t>(digits));

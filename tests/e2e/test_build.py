@@ -419,6 +419,21 @@ def test_a_build_ends_when_its_client_goes(engine, context):
     wait_for("the end of the step", lambda: engine.out("ps", "-q") == "")
 
 
+def test_a_crash_during_a_build_leaves_its_container_and_the_finished_steps(engine, context):
+    context.dockerfile("FROM busybox\nRUN date +%N > /done\nRUN sleep 1000\n")
+    process = subprocess.Popen([engine.client, "build", context.path], stdout=subprocess.PIPE, text=True,
+                               env=dict(os.environ, DOCKER_HOST=f"unix://{engine.socket}"))
+    while "Step 3/3" not in process.stdout.readline():
+        pass
+    wait_for("the second step", lambda: engine.out("ps", "-q"))
+    engine.kill()
+    process.wait()
+    engine.start()
+    assert engine.out("ps", "--format", "{{.Command}}", "--no-trunc") == "\"/bin/sh -c 'sleep 1000'\""
+    context.dockerfile("FROM busybox\nRUN date +%N > /done\nRUN true\n")
+    assert cached(build(engine, context)) == [2]
+
+
 def test_a_hostile_context_stays_in_its_folder(engine, tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("untouched")
