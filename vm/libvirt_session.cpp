@@ -53,6 +53,7 @@ Result<void> spawn_with_reaper(const std::vector<std::string>& command,
   std::vector<std::string> words = {"sh", "-c", "\"$@\" & wait $!", "sh"};
   words.insert(words.end(), command.begin(), command.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   const Fd file(open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));

@@ -54,13 +54,16 @@ std::string template_key(const MachineSpec& like, const std::string& emulator) {
   return sha256_hex(text).substr(0, 32);
 }
 
-// Makes one template, in a folder of its own that is removed with what is left in it.
+constexpr std::string_view unfinished_prefix = ".new-";
+
+// Makes one template, in a folder of its own that is removed with what is left in it. Only one
+// maker works in a folder of templates at a time.
 class Maker {
  public:
   Maker(Provider& provider, const MachineSpec& like, const std::string& key, fs::path templates)
       : provider_(provider),
         target_(templates / key),
-        folder_(templates / fmt::format(".new-{}", key)),
+        folder_(templates / fmt::format("{}{}", unfinished_prefix, key)),
         spec_(template_spec(like)) {
     spec_.id.lab_id = "template-" + key.substr(0, 12);
     spec_.directory = folder_.path();
@@ -70,7 +73,7 @@ class Maker {
   }
 
   asio::awaitable<Result<void>> run() {
-    LAB_CO_CHECK(co_await clean());  // after an interrupted maker
+    LAB_CO_CHECK(co_await clean());
     Result<void> made = co_await make();
     Result<void> cleaned = co_await clean();
     co_return made ? cleaned : made;
@@ -88,11 +91,19 @@ class Maker {
   MachineSpec spec_;
 };
 
+// Also what earlier makers left that were interrupted.
 asio::awaitable<Result<void>> Maker::clean() {
-  MachineId id = spec_.id;
-  LAB_CO_CHECK(co_await provider_.destroy(id));
+  const fs::path templates = target_.parent_path();
+  LAB_CO_TRY(const std::vector<MachineInfo> machines, co_await provider_.list(""));
+  for (const MachineInfo& machine : machines) {
+    if (machine.directory.parent_path() != templates) continue;
+    MachineId id = machine.id;
+    LAB_CO_CHECK(co_await provider_.destroy(id));
+  }
   std::error_code ignored;
-  fs::remove_all(folder_.path(), ignored);
+  for (const auto& entry : fs::directory_iterator(templates, ignored))
+    if (entry.path().filename().string().starts_with(unfinished_prefix))
+      fs::remove_all(entry.path(), ignored);
   co_return Result<void>{};
 }
 
@@ -134,9 +145,8 @@ asio::awaitable<Result<void>> Maker::wait_until_it_waits() {
 
 // Only what belongs to a template, under its final name.
 Result<void> Maker::publish() {
-  const TemplateFolder finished(target_.string() + ".done");
+  const TemplateFolder finished(folder_.path().string() + ".sealed");
   std::error_code ignored;
-  fs::remove_all(finished.path(), ignored);
   fs::remove_all(target_, ignored);
   LAB_CHECK(make_directories(finished.path(), 0700));
   for (auto [from, to] : {std::pair{disk_path(folder_.path()), finished.disk()},
@@ -175,8 +185,8 @@ asio::awaitable<Result<MachineTemplate>> ensure_template(
   if (co_await run_blocking(check)) co_return result;
 
   LAB_CO_CHECK(make_directories(templates, 0700));
-  std::function<Result<Fd>()> wait = [&templates, &key] {
-    return lock_file(templates / (key + ".lock"), lock_wait_ms);
+  std::function<Result<Fd>()> wait = [&templates] {
+    return lock_file(templates / "lock", lock_wait_ms);
   };
   LAB_CO_TRY(const Fd lock, co_await run_blocking(std::move(wait)));
   Result<void> checked = co_await run_blocking(check);

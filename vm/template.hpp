@@ -24,8 +24,8 @@ struct MachineTemplate {
 // files, on this emulator and processor; below `cache_root`/templates, under the hash of all that.
 // Where it is missing or damaged (each file has a checksum, compared once between two boots of the
 // host and whenever a file looks changed) it is made: a machine with `like`'s ports boots, is saved
-// and removed. Makers of the same template wait for each other; what an interrupted one leaves is
-// removed by the next. Code::unsupported for a cloud image.
+// and removed. Makers wait for each other; what an interrupted one leaves is removed by the
+// next. Code::unsupported for a cloud image.
 [[nodiscard]] boost::asio::awaitable<Result<MachineTemplate>> ensure_template(
     Provider& provider, MachineSpec like, std::filesystem::path cache_root,
     std::function<void(std::string line)> progress);

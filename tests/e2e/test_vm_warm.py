@@ -131,8 +131,8 @@ def test_a_machine_that_was_powered_off_boots_as_itself(lab):
 def test_machines_live_on_without_their_template(lab):
     for template in lab.templates():
         shutil.rmtree(template)
-    # Pages that it has not read before.
-    assert "0" in lab.on("vm1", "sh", "-c", "find /usr -type f -exec cat {} + | tail -c 1 | wc -l")
+    # From a disk and memory that it has not read before.
+    assert lab.on("vm1", "sh", "-c", "cat /usr/sbin/* > /dev/null && echo read").strip() == "read"
 
 
 def test_a_damaged_template_is_not_used(lab):

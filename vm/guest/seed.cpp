@@ -25,7 +25,7 @@ constexpr std::time_t seed_file_mtime = 946684800;
 off_t aligned(off_t offset) { return (offset + 3) & ~off_t{3}; }
 
 // The header's field of eight hexadecimal digits.
-unsigned long field(const char* header, int index) {
+unsigned long field(const char* header, std::size_t index) {
   char digits[9] = {};
   std::memcpy(digits, header + 6 + 8 * index, 8);
   return std::strtoul(digits, nullptr, 16);
