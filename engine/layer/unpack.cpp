@@ -60,7 +60,7 @@ class Unpacker {
   };
 
   Result<void> one_entry(archive_entry* entry);
-  Result<void> whiteout(const std::string& parent, const std::string& name);
+  Result<void> whiteout(archive_entry* entry, const std::string& parent, const std::string& name);
   Result<void> make(archive_entry* entry, const std::string& parent, const std::string& name);
   Result<void> make_hard_link(const std::string& target, int folder, const std::string& name);
   Result<void> make_file(archive_entry* entry, int folder, const std::string& name);
@@ -114,12 +114,23 @@ Result<void> Unpacker::one_entry(archive_entry* entry) {
   if (path.empty()) return whiteouts_ ? set_root_metadata(entry) : Result<void>();
   const auto [parent, name] = split_path(path);
   const bool hides = whiteouts_ && name.starts_with(whiteout_prefix);
-  auto done = hides ? whiteout(parent, name) : make(entry, parent, name);
+  auto done = hides ? whiteout(entry, parent, name) : make(entry, parent, name);
   if (done.has_error()) return std::move(done).error().wrap("{}", path);
   return {};
 }
 
-Result<void> Unpacker::whiteout(const std::string& parent, const std::string& name) {
+void entry_times(archive_entry* entry, timespec (&times)[2]) {
+  times[1].tv_sec = archive_entry_mtime(entry);
+  times[1].tv_nsec = archive_entry_mtime_nsec(entry);
+  times[0] = times[1];
+  if (archive_entry_atime_is_set(entry) != 0) {
+    times[0].tv_sec = archive_entry_atime(entry);
+    times[0].tv_nsec = archive_entry_atime_nsec(entry);
+  }
+}
+
+Result<void> Unpacker::whiteout(archive_entry* entry, const std::string& parent,
+                                const std::string& name) {
   LAB_TRY(const int folder, tree_.folder(parent));
   if (name == whiteout_opaque) {
     const Fd fd(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -133,7 +144,13 @@ Result<void> Unpacker::whiteout(const std::string& parent, const std::string& na
   if (hidden.empty() || hidden == "." || hidden == "..") {
     return Error{Code::invalid_argument, "invalid whiteout"};
   }
-  if (::mknodat(folder, hidden.c_str(), S_IFCHR, ::makedev(0, 0)) == 0) return {};
+  if (::mknodat(folder, hidden.c_str(), S_IFCHR, ::makedev(0, 0)) == 0) {
+    // Its time is a part of the layer's bytes when it is packed again.
+    timespec times[2];
+    entry_times(entry, times);
+    if (::utimensat(folder, hidden.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0) return {};
+    return errno_error(errno, "setting a whiteout's time");
+  }
   if (errno != EEXIST) return errno_error(errno, "making a whiteout");
   // The layer has an object of that name too. A whiteout speaks of the layers below only, so the
   // object stays; a folder must hide what is below it.
@@ -277,16 +294,6 @@ Result<void> set_attributes(archive_entry* entry, const std::string& proc_path) 
     return errno_error(errno, fmt::format("setting attribute {}", name));
   }
   return {};
-}
-
-void entry_times(archive_entry* entry, timespec (&times)[2]) {
-  times[1].tv_sec = archive_entry_mtime(entry);
-  times[1].tv_nsec = archive_entry_mtime_nsec(entry);
-  times[0] = times[1];
-  if (archive_entry_atime_is_set(entry) != 0) {
-    times[0].tv_sec = archive_entry_atime(entry);
-    times[0].tv_nsec = archive_entry_atime_nsec(entry);
-  }
 }
 
 // Owner first (it clears set-user-id bits and capabilities), then mode, attributes, times.
