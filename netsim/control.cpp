@@ -120,6 +120,8 @@ void Control::add_routes(http::Router& router) {
   add_change("/net/reset", &Control::reset);
   add_change("/net/partition", &Control::partition);
   add_change("/net/heal", &Control::heal);
+  add_change("/net/pause", &Control::pause);
+  add_change("/net/resume", &Control::resume);
   add_change("/reload", &Control::reload);
   router.add("POST", "/shutdown",
              [this](http::Exchange& exchange) { return post_shutdown(exchange); });
@@ -183,6 +185,21 @@ Result<void> Control::partition(const json::object& body) {
 
 Result<void> Control::heal(const json::object&) {
   state_.heal();
+  return {};
+}
+
+Result<void> Control::pause(const json::object&) {
+  switch_.pause();
+  return {};
+}
+
+Result<void> Control::resume(const json::object& body) {
+  JsonFields fields(body, "");
+  const auto* discard = fields.find("discard");
+  if (discard != nullptr && !discard->is_bool())
+    return JsonFields::mismatch("discard", *discard, "true or false");
+  LAB_CHECK(fields.no_others());
+  switch_.resume(discard != nullptr && discard->as_bool());
   return {};
 }
 

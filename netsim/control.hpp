@@ -6,6 +6,8 @@
 //   POST /net/reset      {"links":[{"from":"vm1","to":"vm2"}]}, or {}: as in the labfile again
 //   POST /net/partition  {"groups":[["vm1"],["vm2","vm3"]]}
 //   POST /net/heal       ends the partition
+//   POST /net/pause      no frame moves, while machines are saved or started from saved states
+//   POST /net/resume     {"discard":true}: frames that wait are thrown away
 //   POST /reload         reads the configuration file again
 //   POST /shutdown       ends labd, gracefully
 // Every POST but the last answers with the body of GET /net. One direction per link: a rule for
@@ -69,6 +71,8 @@ class Control {
   Result<void> reset(const boost::json::object& body);
   Result<void> partition(const boost::json::object& body);
   Result<void> heal(const boost::json::object& body);
+  Result<void> pause(const boost::json::object& body);
+  Result<void> resume(const boost::json::object& body);
   Result<void> reload(const boost::json::object& body);
   void apply();
 

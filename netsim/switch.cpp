@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "base/file.hpp"
@@ -136,6 +137,7 @@ struct Switch::Impl {
   void flush_all();
   unsigned char* copy_of(const unsigned char* frame, std::size_t size);
   void close_port(PortIndex index);
+  void discard_all();
   Result<void> prepare();
   void wake();
 
@@ -163,6 +165,7 @@ struct Switch::Impl {
       std::make_unique_for_overwrite<unsigned char[]>(batch * receive_bytes);
   Batch in;
 
+  std::optional<TimePoint> paused_since;  // the thread then polls wake_fd only
   std::vector<std::shared_ptr<FrameTap>> taps;
   std::vector<Loss> losses;  // not shown yet; stays empty without a tap
 
@@ -365,8 +368,10 @@ void Switch::Impl::run_once(Duration wait_max) {
   while (waiting.load() > 0) std::this_thread::yield();
   const std::lock_guard lock(mutex);
   const TimePoint now = clock.now();
-  release_due(now);
-  flush_all();
+  if (!paused_since) [[likely]] {
+    release_due(now);
+    flush_all();
+  }
   if (polled_version != ports_version) {
     collect_ports();
   } else if (count > 0) {
@@ -378,13 +383,14 @@ void Switch::Impl::run_once(Duration wait_max) {
       flush_all();
     }
   }
-  next_due = heap.empty() ? TimePoint::max() : heap.front().due;
+  next_due = heap.empty() || paused_since ? TimePoint::max() : heap.front().due;
 }
 
 void Switch::Impl::collect_ports() {
   polled = {{wake_fd.get(), POLLIN, 0}};
-  polled_ports = order;
-  for (const PortIndex port : order) polled.push_back({ports[port]->socket.get(), POLLIN, 0});
+  polled_ports = paused_since ? std::vector<PortIndex>() : order;
+  for (const PortIndex port : polled_ports)
+    polled.push_back({ports[port]->socket.get(), POLLIN, 0});
   polled_version = ports_version;
 }
 
@@ -501,6 +507,42 @@ std::vector<Switch::LinkReport> Switch::links() const {
     }
   }
   return reports;
+}
+
+void Switch::Impl::discard_all() {
+  for (const Waiting& frame : heap) {
+    (void)bridge.arrived(frame.from, frame.to);
+    pool.give(frame.frame, frame.size);
+  }
+  heap.clear();
+  losses.clear();
+  for (const PortIndex port : order) {
+    // An error is a refusal of an earlier frame: there may be frames behind it.
+    while (recvmmsg(ports[port]->socket.get(), in.messages.data(), batch, MSG_DONTWAIT, nullptr) >=
+               0 ||
+           errno == ECONNREFUSED) {
+    }
+    ports[port]->last_size = 0;
+  }
+}
+
+void Switch::pause() {
+  const Impl::Access access(*impl_);
+  if (impl_->paused_since) return;
+  impl_->paused_since = impl_->clock.now();
+  ++impl_->ports_version;
+  impl_->wake();
+}
+
+void Switch::resume(bool discard) {
+  const Impl::Access access(*impl_);
+  if (!impl_->paused_since) return;
+  if (discard) impl_->discard_all();
+  const Duration held = impl_->clock.now() - *impl_->paused_since;
+  for (Waiting& frame : impl_->heap) frame.due += held;  // their order stays
+  impl_->paused_since.reset();
+  ++impl_->ports_version;
+  impl_->wake();
 }
 
 void Switch::attach(std::shared_ptr<FrameTap> tap) {

@@ -89,6 +89,13 @@ class Switch {
   void attach(std::shared_ptr<FrameTap> tap);
   void detach(const FrameTap* tap);
 
+  // No frame is taken, handed over or lost from the return of pause() until resume(); frames that
+  // come meanwhile wait in the sockets, as long as there is room, and delayed ones keep what is
+  // left of their delay. With `discard` all of those are thrown away instead, uncounted: they come
+  // from machines that are no more as they were. Pausing twice is pausing once.
+  void pause();
+  void resume(bool discard);
+
   [[nodiscard]] Result<void> start();
   void stop();
   // What the thread does over and over: waits at most `wait_max` for frames or for delayed ones to

@@ -103,7 +103,51 @@ Result<void> write_seed(const MachineSpec& spec) {
   return {};
 }
 
+// The disk lies on the same file afterwards: its overlay names that by its path in the machine's
+// folder.
+Result<void> copy_template_link(const std::filesystem::path& from,
+                                const std::filesystem::path& to) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const bool there = fs::exists(template_link(from), error);
+  if (there && fs::exists(template_link(to), error) &&
+      fs::equivalent(template_link(from), template_link(to), error))
+    return {};
+  fs::remove(template_link(to), error);
+  if (there) fs::create_hard_link(template_link(from), template_link(to), error);
+  if (error)
+    return make_error(Code::internal, "{}: {}", template_link(to).string(), error.message());
+  return {};
+}
+
+// Whole or not at all: what was there stays until the copy is finished.
+Result<void> copy_whole(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const std::string unfinished = to.string() + ".new";
+  Command copy;
+  copy.argv = {"cp", "--reflink=auto", "--sparse=always", "--", from.string(), unfinished};
+  LAB_CHECK(run_checked(copy));
+  if (rename(unfinished.c_str(), to.c_str()) != 0)
+    return errno_error(errno, "renaming " + unfinished);
+  return {};
+}
+
+Result<void> copy_disk(const std::filesystem::path& from, const std::filesystem::path& to) {
+  LAB_CHECK(copy_template_link(from, to));
+  LAB_CHECK(copy_whole(base_record(from), base_record(to)));
+  return copy_whole(disk_path(from), disk_path(to));
+}
+
 }  // namespace
+
+Result<void> keep_disk(const std::filesystem::path& machine_directory,
+                       const std::filesystem::path& folder) {
+  return copy_disk(machine_directory, folder);
+}
+
+Result<void> put_disk_back(const std::filesystem::path& folder,
+                           const std::filesystem::path& machine_directory) {
+  return copy_disk(folder, machine_directory);
+}
 
 Result<MachineSpec> prepare_machine_files(MachineSpec spec) {
   LAB_CHECK(make_directories(spec.directory, 0700));

@@ -55,6 +55,9 @@ int run(int argc, char** argv) {
   add_console(app, globals);
   add_logs(app, globals);
   add_halt(app, globals);
+  add_suspend(app, globals);
+  add_resume(app, globals);
+  add_snapshot(app, globals);
   add_destroy(app, globals);
   add_run(app, globals);
   add_validate(app, globals);

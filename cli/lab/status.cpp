@@ -11,13 +11,18 @@ namespace json = boost::json;
 
 namespace {
 
+const char* state_of(const provision::MachineStatus& machine) {
+  if (machine.running) return "running";
+  return machine.suspended ? "suspended" : "off";
+}
+
 json::object to_json(const provision::LabStatus& status) {
   json::array machines;
   for (const provision::MachineStatus& machine : status.machines) {
     machines.push_back(json::object{{"name", machine.name},
                                     {"address", machine.address},
                                     {"role", machine.role},
-                                    {"state", machine.running ? "running" : "off"},
+                                    {"state", state_of(machine)},
                                     {"pid", machine.pid},
                                     {"ssh_port", machine.ssh_port},
                                     {"directory", machine.directory.string()}});
@@ -33,12 +38,11 @@ json::object to_json(const provision::LabStatus& status) {
 }
 
 void print_table(const provision::LabStatus& status) {
-  fmt::print("{:<12} {:<16} {:<8} {:<8} {:>8}  {}\n", "MACHINE", "ADDRESS", "ROLE", "STATE", "PID",
+  fmt::print("{:<12} {:<16} {:<8} {:<9} {:>8}  {}\n", "MACHINE", "ADDRESS", "ROLE", "STATE", "PID",
              "SSH");
   for (const provision::MachineStatus& machine : status.machines) {
-    fmt::print("{:<12} {:<16} {:<8} {:<8} {:>8}  {}\n", machine.name, machine.address, machine.role,
-               machine.running ? "running" : "off",
-               machine.running ? std::to_string(machine.pid) : "-",
+    fmt::print("{:<12} {:<16} {:<8} {:<9} {:>8}  {}\n", machine.name, machine.address, machine.role,
+               state_of(machine), machine.running ? std::to_string(machine.pid) : "-",
                machine.ssh_port == 0 ? "-" : fmt::format("127.0.0.1:{}", machine.ssh_port));
   }
   if (status.labd_pid == 0) {

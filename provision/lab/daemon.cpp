@@ -25,12 +25,14 @@ namespace {
 constexpr milliseconds start_time(10'000);
 constexpr milliseconds stop_time(5'000);
 
-Result<http::Response> ask(const LabPaths& paths, std::string method, std::string target) {
+Result<http::Response> ask(const LabPaths& paths, std::string method, std::string target,
+                           std::string body = {}) {
   http::Endpoint endpoint;
   endpoint.unix_path = paths.labd_socket();
   http::ClientRequest request;
   request.method = std::move(method);
   request.target = std::move(target);
+  request.body = std::move(body);
   request.timeout = milliseconds(5000);
   return http::fetch_blocking(std::move(endpoint), std::move(request));
 }
@@ -178,6 +180,25 @@ Result<void> stop_labd(const LabPaths& paths) {
   if (ends_within(process, stop_time)) return {};
   return make_error(Code::unavailable, "labd (process {}) lives on {} ms after SIGKILL", *pid,
                     stop_time.count());
+}
+
+namespace {
+
+Result<void> change_network(const LabPaths& paths, const char* target, std::string body) {
+  if (!labd_process(paths)) return {};
+  LAB_TRY(const http::Response reply, ask(paths, "POST", target, std::move(body)));
+  if (reply.status == 200) return {};
+  return make_error(code_from_http_status(reply.status), "labd's {}: {}", target, reply.body);
+}
+
+}  // namespace
+
+Result<void> pause_network(const LabPaths& paths) {
+  return change_network(paths, "/net/pause", "{}");
+}
+
+Result<void> resume_network(const LabPaths& paths, bool discard) {
+  return change_network(paths, "/net/resume", fmt::format("{{\"discard\":{}}}", discard));
 }
 
 std::map<std::string, pid_t> machine_processes(const LabState& state) {

@@ -29,6 +29,11 @@ namespace lab::provision {
 // Asks it to end and waits; kills it when it does not.
 [[nodiscard]] Result<void> stop_labd(const LabPaths& paths);
 
+// No frame moves between the machines from one to the other; `discard` throws away those that wait.
+// Nothing to do without a labd.
+[[nodiscard]] Result<void> pause_network(const LabPaths& paths);
+[[nodiscard]] Result<void> resume_network(const LabPaths& paths, bool discard);
+
 // Process ids of QEMU by the SSH port that it forwards; 0 for those that don't run.
 [[nodiscard]] std::map<std::string, pid_t> machine_processes(const LabState& state);
 

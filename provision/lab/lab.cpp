@@ -3,6 +3,7 @@
 #include "base/blocking.hpp"
 #include "provision/lab/daemon.hpp"
 #include "provision/lab/keys.hpp"
+#include "provision/lab/suspend.hpp"
 #include "provision/parallel.hpp"
 
 namespace lab::provision {
@@ -91,6 +92,7 @@ LabStatus lab_status(const LabView& lab) {
     machine.role = role;
     machine.pid = processes[name];
     machine.running = machine.pid != 0;
+    machine.suspended = !machine.running && is_suspended(lab.paths, name);
     machine.directory = machine_directory(lab.paths, name);
     if (auto found = state.machines.find(name); found != state.machines.end())
       machine.ssh_port = found->second.ssh_port;
@@ -153,6 +155,7 @@ asio::awaitable<Result<void>> destroy_lab(LabView lab, std::vector<std::string> 
     fs::remove(lab.paths.directory.parent_path(), error);
     co_return Result<void>{};
   }
+  for (const std::string& name : machines) forget_suspended(lab.paths, name);
   if (lab.state) {
     for (const std::string& name : machines) lab.state->machines.erase(name);
     LAB_CO_CHECK(save_state(lab.paths, *lab.state));

@@ -42,7 +42,8 @@ struct MachineStatus {
   std::string name;
   std::string address;
   std::string role;
-  bool running = false;  // its emulator is there
+  bool running = false;    // its emulator is there
+  bool suspended = false;  // off, with its state on the disk
   pid_t pid = 0;
   std::uint16_t ssh_port = 0;
   std::filesystem::path directory;

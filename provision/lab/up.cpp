@@ -6,8 +6,10 @@
 #include "provision/catalogue.hpp"
 #include "provision/forward/forwarder.hpp"
 #include "provision/lab/daemon.hpp"
+#include "provision/lab/frozen.hpp"
 #include "provision/lab/keys.hpp"
 #include "provision/lab/lab.hpp"
+#include "provision/lab/suspend.hpp"
 #include "provision/lab/templates.hpp"
 #include "provision/node/node.hpp"
 #include "provision/node/swarm.hpp"
@@ -68,6 +70,7 @@ class Up {
   Task machines();
   Task one_machine(MachineRun& run);
   Task machine_steps(MachineRun& run);
+  Task wake();
   Task power_on(MachineRun& run);
   Task start_new(vm::MachineSpec spec);
   Task start_from_template(vm::MachineSpec spec, vm::MachineTemplate from);
@@ -312,6 +315,29 @@ Task Up::start_new(vm::MachineSpec spec) {
   co_return co_await provider_->start(id);
 }
 
+// Machines that an interrupted command left paused go on, and suspended ones resume.
+Task Up::wake() {
+  const LabView view{labfile_, paths_, state_};
+  std::vector<std::string> running;
+  std::vector<std::string> off;
+  for (auto& [name, run] : runs_) (run.was_running ? running : off).push_back(name);
+  if (left_frozen(paths_)) {
+    Frozen frozen(*provider_, view, running, clock_);
+    LAB_CO_CHECK(co_await frozen.go_on(false));
+  }
+  auto resumed = co_await resume_suspended(*provider_, view, std::move(off), clock_, progress_);
+  if (!resumed) {
+    progress_.notice(
+        fmt::format("suspended machines cannot go on and boot: {}", resumed.error().message));
+    co_return Result<void>{};
+  }
+  for (const std::string& name : *resumed) {
+    runs_.at(name).was_running = true;
+    runs_.at(name).changed = true;
+  }
+  co_return Result<void>{};
+}
+
 Task Up::power_on(MachineRun& run) {
   const std::string& name = run.config->name;
   vm::MachineSpec spec = spec_of(*run.config);
@@ -529,6 +555,12 @@ Task Up::provision(MachineRun& run) {
 Task Up::machines() {
   bool all_run = true;
   for (const auto& [name, run] : runs_) all_run = all_run && run.was_running;
+  if (!all_run || left_frozen(paths_)) {
+    provider_ = vm::make_libvirt_provider(labfile_.libvirt_uri);
+    LAB_CO_CHECK(co_await wake());
+    all_run = true;
+    for (const auto& [name, run] : runs_) all_run = all_run && run.was_running;
+  }
   if (!all_run) {
     progress_.step("lab", "guest image");
     auto image = co_await vm::ensure_image(
@@ -538,7 +570,6 @@ Task Up::machines() {
       co_return image.error().wrap("guest image");
     }
     image_ = std::move(*image);
-    provider_ = vm::make_libvirt_provider(labfile_.libvirt_uri);
     for (const std::string& notice : provider_->notices()) progress_.notice(notice);
     if (!options_.cold) templates_.emplace(*provider_, root_, progress_, executor_);
   }

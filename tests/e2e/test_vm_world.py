@@ -1,10 +1,12 @@
-"""What makes a lab worth breaking: forwarded ports. One boot of the machines serves all tests, which run in file
-order."""
+"""What makes a lab worth breaking: forwarded ports, snapshots, suspension, a host that dies. One boot of the machines
+serves all tests, which run in file order."""
+import json
 import os
 import pathlib
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -118,10 +120,68 @@ def test_up_says_which_port_is_taken(lab, ports):
     lab.run("up")
 
 
-def test_a_forward_finds_a_machine_that_was_killed_and_is_up_again(lab, ports):
-    machine = next(m for m in lab.status()["machines"] if m["name"] == "vm1")
-    os.kill(machine["pid"], signal.SIGKILL)
+def clock_is_right(lab, machine):
+    """Between before and after of the question, which takes its time on a busy host."""
+    before = time.time()
+    theirs = float(lab.on(machine, "date", "+%s.%N"))
+    return before - 2 < theirs < time.time() + 2
+
+
+def test_a_snapshot_brings_memory_disk_and_swarm_back(lab, ports):
+    lab.on("vm1", "docker", "run", "-d", "--name", "kept", "busybox", "sleep", "10000")
+    lab.on("vm2", "sh", "-c", "echo before > /root/note; mkdir -p /run/only; echo memory > /run/only/note")
+    lab.run("snapshot", "save", "one")
+    lab.on("vm1", "docker", "rm", "-f", "kept")
+    lab.on("vm2", "sh", "-c", "echo after > /root/note; echo more > /root/new; rm /run/only/note")
+    lab.on("vm1", "docker", "node", "update", "--availability", "drain", "vm2")
+    changes = {(c["where"], c["kind"], c["name"]) for c in
+               json.loads(lab.run("snapshot", "diff", "one", "--json").stdout)["changes"]}
+    assert {("vm1", "container", "kept"), ("vm2", "file", "/root/note"), ("vm2", "file", "/root/new"),
+            ("swarm", "node", "vm2")} <= changes
+
+    lab.run("snapshot", "restore", "one")
+    assert lab.nodes()["vm2"][:2] == ("Ready", "Active")
+    assert lab.on("vm1", "docker", "inspect", "-f", "{{.State.Running}}", "kept").strip() == "true"
+    assert lab.on("vm2", "cat", "/root/note", "/run/only/note").split() == ["before", "memory"]
+    assert lab.on("vm2", "sh", "-c", "test -e /root/new || echo gone").strip() == "gone"
+    assert clock_is_right(lab, "vm1") and clock_is_right(lab, "vm2")
+    assert "1 received" in lab.on("vm1", "ping", "-c1", "-W5", "vm2")
+    assert ask(ports[0], b"x" * 1000) == "got 1000"  # the service in its memory, through a new relay
+    assert lab.nodes()["vm2"][0] == "Ready"
+
+
+def test_snapshots_are_listed_and_removed(lab):
+    listed = json.loads(lab.run("snapshot", "ls", "--json").stdout)["snapshots"]
+    assert [(one["name"], one["machines"]) for one in listed] == [("one", ["vm1", "vm2"])]
+    assert listed[0]["bytes"] > 0
+    assert lab.run("snapshot", "save", "one", check=False).returncode != 0
+    lab.run("snapshot", "rm", "one")
+    refused = lab.run("snapshot", "restore", "one", check=False)
+    assert refused.returncode != 0 and 'there is no snapshot "one"' in refused.stderr
+
+
+def test_suspended_machines_go_on_where_they_were(lab, ports):
+    lab.on("vm2", "sh", "-c", "echo memory > /run/only/note")
+    lab.run("suspend")
+    assert [m["state"] for m in lab.status()["machines"]] == ["suspended", "suspended"]
     lab.run("up")
+    assert lab.on("vm2", "cat", "/run/only/note").strip() == "memory"
+    assert clock_is_right(lab, "vm2")
+    assert lab.nodes()["vm2"][0] == "Ready"
+    assert ask(ports[0], b"x") == "got 1"
+
+
+def test_up_brings_all_back_after_the_host_died(lab, ports):
+    lab.on("vm2", "docker", "run", "-d", "--name", "again", "--restart", "always", "busybox", "sleep", "10000")
+    status = lab.status()
+    for process in [m["pid"] for m in status["machines"]] + [status["labd"]["pid"]]:
+        os.kill(process, signal.SIGKILL)
+    lab.run("up")
+    lab.wait_for_node("vm2", "Ready", 60)
+    deadline = time.monotonic() + 60
+    while lab.on("vm2", "docker", "inspect", "-f", "{{.State.Running}}", "again").strip() != "true":
+        assert time.monotonic() < deadline, "a container that restarts always does not run"
+        time.sleep(0.2)
     start_service(lab, "vm1")
     assert ask(ports[0], b"x" * 1000) == "got 1000"
 

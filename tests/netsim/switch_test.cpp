@@ -218,5 +218,39 @@ TEST_F(SwitchTest, APortMayChangeItsCardAndFramesUnderWayToItAreForgotten) {
   EXPECT_EQ(other.receive(), "to the new card");
 }
 
+TEST_F(SwitchTest, NoFrameMovesWhileItIsPausedAndDelaysGoOnAfterwards) {
+  introduce();
+  LinkSetting slow;
+  slow.quality.delay = milliseconds{50};
+  set_link("vm1", "vm2", slow);
+  vm1_.send(&vm2_, "under way");
+  vm1_.send(&vm3_, "order");
+  EXPECT_EQ(vm3_.receive(), "order");
+  switch_.pause();
+  switch_.pause();
+  vm1_.send(&vm3_, "waits");
+  EXPECT_EQ(vm2_.receive(silence_ms), std::nullopt);
+  EXPECT_EQ(vm3_.receive(silence_ms), std::nullopt);
+  switch_.resume(false);
+  EXPECT_EQ(vm2_.receive(), "under way");
+  EXPECT_EQ(vm3_.receive(), "waits");
+}
+
+TEST_F(SwitchTest, FramesOfMachinesThatAreNoMoreAreThrownAway) {
+  introduce();
+  LinkSetting slow;
+  slow.quality.delay = milliseconds{50};
+  set_link("vm1", "vm2", slow);
+  vm1_.send(&vm2_, "under way");
+  vm1_.send(&vm3_, "order");
+  EXPECT_EQ(vm3_.receive(), "order");
+  switch_.pause();
+  vm1_.send(&vm3_, "stale");
+  switch_.resume(true);
+  vm1_.send(&vm3_, "new");
+  EXPECT_EQ(vm3_.receive(), "new");
+  EXPECT_EQ(vm2_.receive(silence_ms), std::nullopt);
+}
+
 }  // namespace
 }  // namespace lab::netsim
