@@ -31,6 +31,7 @@ constexpr std::string_view maps =
   }
   chain output {
     type nat hook output priority -100;
+    ip6 daddr ::1 accept
     fib daddr type local jump published
   }
 )";
@@ -141,9 +142,7 @@ std::string postrouting_chain(const std::vector<FirewallBridge>& bridges) {
                      subnet.text(), bridge.interface);
     }
   }
-  text +=
-      "    ip saddr 127.0.0.0/8 oifname @bridges masquerade\n"
-      "    ip6 saddr ::1 oifname @bridges masquerade\n  }\n";
+  text += "    ip saddr 127.0.0.0/8 oifname @bridges masquerade\n  }\n";
   return text;
 }
 

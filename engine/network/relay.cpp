@@ -54,7 +54,9 @@ asio::awaitable<void> carry_stream(std::shared_ptr<ip::tcp::socket> client,
 }  // namespace
 
 bool needs_relay(const PortMapping& port) {
-  return port.host_address.is_v6() && port.container_address.is_v4() && port.protocol != "sctp";
+  if (port.host_address.is_v4() || port.protocol == "sctp") return false;
+  return port.container_address.is_v4() || port.host_address.is_unspecified() ||
+         port.host_address.is_loopback();
 }
 
 struct Relays::Relay {

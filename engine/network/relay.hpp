@@ -1,7 +1,8 @@
-// IPv6 to containers that have only IPv4: a port published on [::] is accepted here and carried to
-// the container's IPv4 address. Between addresses of one family nftables translates instead, which
-// costs nothing per packet and outlives this process; between families it cannot. So connections
-// through a relay end with the engine, and begin again when it is back. On the event loop's thread.
+// What nftables cannot translate of published ports: IPv6 to containers that have only IPv4, and
+// ::1, which the kernel keeps on the loopback device (for 127.0.0.1 there is route_localnet). Those
+// are accepted here and carried to the container. Everything else is translated, which costs
+// nothing per packet and outlives this process; connections through a relay end with the engine,
+// and begin again when it is back. On the event loop's thread.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>

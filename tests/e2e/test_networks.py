@@ -392,6 +392,39 @@ def test_ports_that_are_taken(nets):
 # --- IPv6 ---
 
 
+def test_ipv6_reaches_containers_that_have_none_through_a_relay(nets):
+    run(nets, "web", "-p", "18090:80", image="web", command=())
+    assert fetch(nets, "http://[::1]:18090/") == "hello from the container\n"
+    nets.kill()
+    nets.start()
+    assert fetch(nets, "http://[::1]:18090/") == "hello from the container\n"
+    assert "port is already allocated." in error_of(nets, "run", "--rm", "-p", "[::1]:18090:80", "busybox", "true")
+    nets.docker("rm", "-f", "web")
+    assert nets.run("curl", "-s", "-g", "http://[::1]:18090/", check=False).returncode == 7
+
+
+def test_udp_over_ipv6_is_relayed(nets):
+    run(nets, "echo", "-p", "18091:7/udp")
+    serve = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 7)); print("ready", flush=True)
+while True: data, asker = s.recvfrom(100); s.sendto(data, asker)
+"""
+    program = """
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.settimeout(5)
+for text in (b"one", b"two"): s.sendto(text, ("::1", 18091)); print(s.recv(100).decode())
+"""
+    key = nets.inspect("echo")["NetworkSettings"]["SandboxKey"]
+    server = nets.popen("nsenter", f"--net={key}", PYTHON, "-c", serve, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout.readline() == "ready\n"
+        assert nets.run(PYTHON, "-c", program).stdout == "one\ntwo\n"
+    finally:
+        server.kill()
+        server.wait()
+
+
 def test_ipv6(nets, world):
     nets.docker("network", "create", "--ipv6", "--subnet", "fd00:9::/64", "--subnet", "10.9.0.0/24", "six")
     run(nets, "web", "--network", "six", "--ip6", "fd00:9::80", "-p", "18087:80", image="web", command=())
@@ -403,9 +436,40 @@ def test_ipv6(nets, world):
     assert ask(nets, "aa", "web", "AAAA")["answers"] == ["fd00:9::80"]
     wait_for("an answer", lambda: reaches(nets, "aa", "http://[fd00:9::80]/"))
     assert fetch(nets, "http://[fd00:9::80]/") == "hello from the container\n"
-    assert fetch(nets, "http://[fd00:9::1]:18087/") == "hello from the container\n"
+    for place in ("[fd00:9::1]", "[::1]", "127.0.0.1"):
+        assert fetch(nets, f"http://{place}:18087/") == "hello from the container\n", place
     run(nets, "four")
     assert "inet6" not in nets.out("exec", "four", "ip", "address", "show", "eth0")
+
+
+# --- the Python SDK ---
+
+
+def test_the_sdk_makes_networks_and_connects(nets):
+    docker = pytest.importorskip("docker")
+    client = docker.DockerClient(base_url=f"unix://{nets.socket}")
+    try:
+        pool = docker.types.IPAMPool(subnet="10.9.0.0/24", gateway="10.9.0.254")
+        network = client.networks.create("sdk", ipam=docker.types.IPAMConfig(pool_configs=[pool]), labels={"a": "b"},
+                                         check_duplicate=True)
+        run(nets, "aa")
+        network.connect("aa", aliases=["alias"], ipv4_address="10.9.0.7")
+        network.reload()
+        assert [container.name for container in network.containers] == ["aa"]
+        assert network.attrs["Containers"][nets.inspect("aa")["Id"]]["IPv4Address"] == "10.9.0.7/24"
+        assert [found.name for found in client.networks.list(filters={"label": "a=b"})] == ["sdk"]
+        with pytest.raises(docker.errors.APIError) as refused:
+            client.networks.create("sdk", check_duplicate=True)
+        assert refused.value.status_code == 409
+        with pytest.raises(docker.errors.APIError) as refused:
+            network.remove()
+        assert refused.value.status_code == 403
+        network.disconnect("aa")
+        network.remove()
+        with pytest.raises(docker.errors.NotFound):
+            client.networks.get("sdk")
+    finally:
+        client.close()
 
 
 # --- kill -9 ---
