@@ -122,10 +122,13 @@ struct SshSession::Impl {
   Impl& operator=(const Impl&) = delete;
   ~Impl() {
     if (session == nullptr) return;
-    // Nobody waits for a good-bye: a dead peer must not hold us.
-    if (sftp != nullptr) libssh2_sftp_shutdown(sftp);
+    // Nobody waits for a good-bye: a dead peer must not hold us. On a socket that is shut, what libssh2
+    // still waits for fails, and it frees the session instead of asking to be called again.
     libssh2_session_disconnect(session, "done");
-    libssh2_session_free(session);
+    shutdown(socket.get(), SHUT_RDWR);
+    if (sftp != nullptr) libssh2_sftp_shutdown(sftp);
+    for (int tries = 0; tries < 10; ++tries)
+      if (libssh2_session_free(session) != LIBSSH2_ERROR_EAGAIN) break;
   }
 
   // Blocks until libssh2 can go on. False when the deadline passed.

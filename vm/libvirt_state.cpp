@@ -70,8 +70,8 @@ Result<void> stream(virDomainPtr domain, std::string_view command) {
     LAB_TRY(const json::value progress, ask(domain, "query-migrate"));
     boost::system::error_code error;
     const json::value* found = progress.find_pointer("/status", error);
-    const std::string_view status =
-        found != nullptr && found->is_string() ? found->as_string() : "";
+    std::string_view status;
+    if (found != nullptr && found->is_string()) status = found->as_string();
     if (status == "completed") return {};
     if (status == "failed" || status == "cancelled" || clock.now() >= deadline)
       return make_error(Code::internal, "QEMU's {} did not end well: {}", command,

@@ -213,8 +213,8 @@ Result<json::object> complete_host_config(const json::object& given) {
   if (integer_of(host, "ShmSize") == 0) host["ShmSize"] = 67108864;
   json::object log = object_of(host, "LogConfig");
   if (text_of(log, "Type").empty()) log["Type"] = "json-file";
-  log["Config"] = object_of(log, "Config");
-  host["LogConfig"] = json::object{{"Type", log["Type"]}, {"Config", std::move(log["Config"])}};
+  json::object log_settings = object_of(log, "Config");
+  host["LogConfig"] = json::object{{"Type", log["Type"]}, {"Config", std::move(log_settings)}};
   const json::object& policy = object_of(host, "RestartPolicy");
   host["RestartPolicy"] =
       json::object{{"Name", text_of(policy, "Name")},
