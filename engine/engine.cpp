@@ -45,7 +45,14 @@ Engine::Engine(const boost::asio::any_io_executor& executor, DaemonConfig config
       runtime_(container::Runtime::Options{config_.crun, config_.conmon, config_.exec_root}),
       containers_(container::Services{executor, clock, *store_, *images_, networks_, volumes_,
                                       runtime_, events_, config_.data_root}),
-      execs_(containers_) {}
+      execs_(containers_),
+      health_(containers_, execs_),
+      log_rotation_(containers_) {
+  containers_.on_running([this](const container::ContainerPtr& container) {
+    health_.watch(container);
+    log_rotation_.watch(container);
+  });
+}
 
 Result<std::unique_ptr<Engine>> Engine::open(const boost::asio::any_io_executor& executor,
                                              DaemonConfig config, const Clock& clock) {

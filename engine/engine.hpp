@@ -9,6 +9,8 @@
 #include "base/error.hpp"
 #include "engine/container/containers.hpp"
 #include "engine/container/exec.hpp"
+#include "engine/container/health_monitor.hpp"
+#include "engine/container/log_rotation.hpp"
 #include "engine/daemon_config.hpp"
 #include "engine/events/events.hpp"
 #include "engine/image/image_store.hpp"
@@ -56,6 +58,8 @@ class Engine {
   container::Runtime runtime_;
   container::Containers containers_;
   container::Execs execs_;
+  container::HealthMonitor health_;
+  container::LogRotation log_rotation_;
 };
 
 }  // namespace lab::engine

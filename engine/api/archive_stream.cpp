@@ -48,6 +48,12 @@ asio::awaitable<Result<void>> feed(http::Exchange& exchange, registry::Pipe& pip
 
 asio::awaitable<Result<void>> send_archive(http::Exchange& exchange, asio::any_io_executor executor,
                                            WriteArchive write) {
+  http::Headers headers;
+  co_return co_await send_archive(exchange, executor, std::move(headers), std::move(write));
+}
+
+asio::awaitable<Result<void>> send_archive(http::Exchange& exchange, asio::any_io_executor executor,
+                                           http::Headers headers, WriteArchive write) {
   ThreadOutput output(executor, waiting_bytes_max);
   Result<void> outcome;
   registry::TaskGroup group(executor);
@@ -55,7 +61,6 @@ asio::awaitable<Result<void>> send_archive(http::Exchange& exchange, asio::any_i
   std::string bytes = co_await output.next();
   Result<void> sent;
   if (!bytes.empty()) {
-    http::Headers headers;
     headers.set("Content-Type", "application/x-tar");
     sent = co_await exchange.start(200, std::move(headers));
   }

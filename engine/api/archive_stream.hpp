@@ -20,6 +20,11 @@ using ReadArchive = std::function<Result<void>(layer::ByteSource& bytes)>;
 [[nodiscard]] boost::asio::awaitable<Result<void>> send_archive(
     http::Exchange& exchange, boost::asio::any_io_executor executor, WriteArchive write);
 
+// As above, with headers of its own.
+[[nodiscard]] boost::asio::awaitable<Result<void>> send_archive(
+    http::Exchange& exchange, boost::asio::any_io_executor executor, http::Headers headers,
+    WriteArchive write);
+
 // Gives the request's body to `read`.
 [[nodiscard]] boost::asio::awaitable<Result<void>> receive_archive(
     http::Exchange& exchange, boost::asio::any_io_executor executor, ReadArchive read);

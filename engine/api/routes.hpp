@@ -11,6 +11,8 @@ void add_system_routes(http::Router& router, Engine& engine);
 void add_container_routes(http::Router& router, Engine& engine);
 void add_stream_routes(http::Router& router, Engine& engine);
 void add_exec_routes(http::Router& router, Engine& engine);
+void add_copy_routes(http::Router& router, Engine& engine);
+void add_resource_routes(http::Router& router, Engine& engine);
 void add_network_routes(http::Router& router, Engine& engine);
 void add_volume_routes(http::Router& router, Engine& engine);
 void add_usage_routes(http::Router& router, Engine& engine);

@@ -73,6 +73,8 @@ ApiServer::ApiServer(Engine& engine)
   add_container_routes(router_, engine);
   add_stream_routes(router_, engine);
   add_exec_routes(router_, engine);
+  add_copy_routes(router_, engine);
+  add_resource_routes(router_, engine);
   add_network_routes(router_, engine);
   add_volume_routes(router_, engine);
   add_usage_routes(router_, engine);

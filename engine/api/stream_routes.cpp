@@ -55,7 +55,8 @@ class LogFormatter {
 
 using Write = std::function<asio::awaitable<Result<void>>(std::string_view)>;
 
-// Until the log has been sent; with `follow`, until the container has stopped too.
+// Until the log has been sent; with `follow`, until the container has stopped too or the time
+// `until` has come.
 asio::awaitable<Result<void>> send_logs(Engine& engine, ContainerPtr container, LogsRequest request,
                                         Write write) {
   using namespace asio::experimental::awaitable_operators;
@@ -69,7 +70,9 @@ asio::awaitable<Result<void>> send_logs(Engine& engine, ContainerPtr container, 
   LAB_CO_TRY(container::FileWatch watch, container::FileWatch::open(engine.executor(), path));
   LogFormatter formatter(request);
   for (;;) {
-    bool over = !request.follow || !container->state.running;
+    const WallTime now = engine.clock().wall_now();
+    bool over =
+        !request.follow || !container->state.running || (request.until && now > *request.until);
     LAB_CO_TRY(std::vector<LogEntry> entries, reader->read());
     if (!entries.empty()) {
       std::string out;
@@ -78,7 +81,9 @@ asio::awaitable<Result<void>> send_logs(Engine& engine, ContainerPtr container, 
       continue;
     }
     if (over) co_return Result<void>();
-    co_await (watch.wait() || container->changed.wait());
+    TimePoint deadline = TimePoint::max();
+    if (request.until) deadline = engine.clock().now() + (*request.until - now);
+    co_await (watch.wait() || container->changed.wait_until(deadline));
   }
 }
 

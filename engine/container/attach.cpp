@@ -159,6 +159,20 @@ asio::awaitable<bool> AttachSession::run(std::shared_ptr<Stream> client, Backgro
   co_return detached_;
 }
 
+asio::awaitable<std::string> AttachSession::collect(std::size_t bytes_max) {
+  std::string output;
+  if (!co_await wait_connected()) co_return output;
+  std::string buffer(packet_bytes_max, '\0');
+  for (;;) {
+    auto [failure, got] =
+        co_await socket_.async_read_some(asio::buffer(buffer), asio::as_tuple(asio::use_awaitable));
+    if (failure || got < 1) break;
+    output.append(buffer, 1, std::min(got - 1, bytes_max - output.size()));
+  }
+  end();
+  co_return output;
+}
+
 asio::awaitable<void> close_client(std::shared_ptr<Stream> client) {
   static_cast<void>(co_await client->shutdown_write());
   client->close();

@@ -58,6 +58,9 @@ class AttachSession : public std::enable_shared_from_this<AttachSession> {
   // The client's connection stays open, for what has to happen before its end.
   [[nodiscard]] boost::asio::awaitable<bool> run(std::shared_ptr<Stream> client,
                                                  Background& background);
+  // Instead of run(): what the process writes on both streams until it ends. What is beyond the
+  // limit is read and dropped.
+  [[nodiscard]] boost::asio::awaitable<std::string> collect(std::size_t bytes_max);
 
  private:
   [[nodiscard]] boost::asio::awaitable<void> carry_input(std::shared_ptr<Stream> client);

@@ -1,11 +1,14 @@
 #include "engine/container/config.hpp"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <boost/json/parse.hpp>
 #include <cctype>
 #include <charconv>
 
+#include "engine/container/health_check.hpp"
+#include "engine/container/log_rotation.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::container {
@@ -137,6 +140,19 @@ void merge_members(json::object& config, const json::object& image, std::string_
   config[key] = std::move(merged);
 }
 
+// Without a test of its own, the container takes the image's, and from it what it leaves open.
+void merge_health_check(json::object& config, const json::object& image) {
+  if (image.empty()) return;
+  json::object own = object_of(config, "Healthcheck");
+  if (!array_of(own, "Test").empty()) return;
+  for (const auto& member : image) {
+    const json::value* given = own.if_contains(member.key());
+    if (given == nullptr || is_empty(*given) || (given->is_number() && *given == 0))
+      own[member.key()] = member.value();
+  }
+  config["Healthcheck"] = std::move(own);
+}
+
 // A shell-form command may come as one string.
 void to_list(json::object& config, std::string_view key) {
   json::value* value = config.if_contains(key);
@@ -165,7 +181,7 @@ Result<void> validate_restart_policy(const json::object& host_config) {
   return {};
 }
 
-Result<void> validate_memory(const json::object& host_config) {
+Result<void> validate_memory(const json::object& host_config, bool update) {
   std::int64_t memory = integer_of(host_config, "Memory");
   std::int64_t swap = integer_of(host_config, "MemorySwap");
   if (memory != 0 && memory < (std::int64_t{6} << 20))
@@ -174,10 +190,39 @@ Result<void> validate_memory(const json::object& host_config) {
     return make_error(Code::invalid_argument,
                       "Minimum memoryswap limit should be larger than memory limit, see usage");
   }
-  if (memory == 0 && swap > 0) {
+  if (memory == 0 && swap > 0 && !update) {
     return make_error(Code::invalid_argument,
                       "You should always set the Memory limit when using Memoryswap limit, see "
                       "usage");
+  }
+  return {};
+}
+
+Result<void> validate_cpu(const json::object& host_config) {
+  const std::int64_t nano = integer_of(host_config, "NanoCpus");
+  const std::int64_t period = integer_of(host_config, "CpuPeriod");
+  const std::int64_t quota = integer_of(host_config, "CpuQuota");
+  const std::int64_t cpus = sysconf(_SC_NPROCESSORS_ONLN);
+  if (nano > 0 && period > 0) {
+    return make_error(Code::invalid_argument,
+                      "Conflicting options: Nano CPUs and CPU Period cannot both be set");
+  }
+  if (nano > 0 && quota > 0) {
+    return make_error(Code::invalid_argument,
+                      "Conflicting options: Nano CPUs and CPU Quota cannot both be set");
+  }
+  if (nano < 0 || nano > cpus * 1'000'000'000) {
+    return make_error(Code::invalid_argument,
+                      "Range of CPUs is from 0.01 to {}.00, as there are only {} CPUs available",
+                      cpus, cpus);
+  }
+  if (period != 0 && (period < 1000 || period > 1'000'000)) {
+    return make_error(Code::invalid_argument,
+                      "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. "
+                      "1000000)");
+  }
+  if (quota > 0 && quota < 1000) {
+    return make_error(Code::invalid_argument, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
   }
   return {};
 }
@@ -211,6 +256,9 @@ Result<json::object> complete_host_config(const json::object& given) {
   if (text_of(host, "IpcMode").empty()) host["IpcMode"] = "private";
   if (text_of(host, "Runtime").empty()) host["Runtime"] = "crun";
   if (integer_of(host, "ShmSize") == 0) host["ShmSize"] = 67108864;
+  if (const std::int64_t memory = integer_of(host, "Memory");
+      memory > 0 && integer_of(host, "MemorySwap") == 0)
+    host["MemorySwap"] = memory * 2;
   json::object log = object_of(host, "LogConfig");
   if (text_of(log, "Type").empty()) log["Type"] = "json-file";
   json::object log_settings = object_of(log, "Config");
@@ -236,8 +284,7 @@ Result<void> merge_image_config(json::object& config, const json::object& image)
   merge_members(config, image, "Labels");
   merge_members(config, image, "Volumes");
   if (object_of(config, "Volumes").empty()) config["Volumes"] = nullptr;
-  if (object_of(config, "Healthcheck").empty() && !object_of(image, "Healthcheck").empty())
-    config["Healthcheck"] = object_of(image, "Healthcheck");
+  merge_health_check(config, object_of(image, "Healthcheck"));
   std::vector<std::string> entrypoint = texts_of(config, "Entrypoint");
   if (entrypoint.empty()) {
     if (texts_of(config, "Cmd").empty()) {
@@ -278,8 +325,15 @@ Result<void> validate(const json::object& config, const json::object& host_confi
     return make_error(Code::invalid_argument, "logger: no log driver named '{}' is registered",
                       driver);
   }
+  LAB_CHECK(parse_log_limits(object_of(object_of(host_config, "LogConfig"), "Config")));
+  LAB_CHECK(validate_health(object_of(config, "Healthcheck")));
+  return validate_limits(host_config, false);
+}
+
+Result<void> validate_limits(const json::object& host_config, bool update) {
   LAB_CHECK(validate_restart_policy(host_config));
-  return validate_memory(host_config);
+  LAB_CHECK(validate_memory(host_config, update));
+  return validate_cpu(host_config);
 }
 
 Result<int> parse_signal(const std::string& text) {

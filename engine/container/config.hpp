@@ -32,6 +32,9 @@ namespace lab::engine::container {
 [[nodiscard]] Result<void> validate(const boost::json::object& config,
                                     const boost::json::object& host_config);
 
+// The part of validate() that `docker update` needs too; it may name a swap limit alone.
+[[nodiscard]] Result<void> validate_limits(const boost::json::object& host_config, bool update);
+
 // "SIGTERM", "TERM", "15" -> 15. Code::invalid_argument "Invalid signal: FOO".
 [[nodiscard]] Result<int> parse_signal(const std::string& text);
 

@@ -1,5 +1,6 @@
 #include "engine/container/container.hpp"
 
+#include "engine/container/health_check.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::container {
@@ -109,6 +110,11 @@ Result<ContainerPtr> container_from_document(const json::object& document,
     if (item.is_object()) container->mounts.push_back(mount_from_json(item.get_object()));
   }
   container->state = state_from_json(object_of(document, "state"));
+  // What was found before our start is not kept; probes begin anew.
+  if (container->state.started_at != zero_rfc3339)
+    container->state.health = initial_health(container->config);
+  if (container->state.health && !container->state.running)
+    container->state.health->status = "unhealthy";
   container->restart_count = static_cast<int>(integer_of(document, "restart_count"));
   container->stopped_by_user = flag_of(document, "stopped_by_user");
   const json::object& networks = object_of(document, "networks");

@@ -5,6 +5,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,6 +24,13 @@ namespace lab::engine::container {
 
 class AttachSession;
 
+// What a container's health check has found, since its process was started.
+struct Health {
+  std::string status = "starting";  // or "healthy" or "unhealthy"
+  int failing_streak = 0;
+  std::deque<boost::json::object> log;  // of the last probes: Start, End, ExitCode, Output
+};
+
 struct State {
   bool running = false;
   bool paused = false;
@@ -34,6 +42,7 @@ struct State {
   ProcessId monitor;
   int exit_code = 0;
   std::string error;
+  std::optional<Health> health;  // of a container with a health check
   std::string started_at = zero_rfc3339;
   std::string finished_at = zero_rfc3339;
 

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -83,6 +84,9 @@ class Containers final : public image::ImageUsers {
   [[nodiscard]] boost::asio::awaitable<Result<void>> kill(ContainerPtr container, int signal);
   [[nodiscard]] boost::asio::awaitable<Result<void>> pause(ContainerPtr container);
   [[nodiscard]] boost::asio::awaitable<Result<void>> unpause(ContainerPtr container);
+  // `change` holds members of HostConfig: limits and RestartPolicy.
+  [[nodiscard]] boost::asio::awaitable<Result<void>> update(ContainerPtr container,
+                                                            boost::json::object change);
   [[nodiscard]] boost::asio::awaitable<Result<void>> remove(ContainerPtr container,
                                                             RemoveOptions options);
   [[nodiscard]] Result<void> rename(const ContainerPtr& container, std::string name);
@@ -102,6 +106,9 @@ class Containers final : public image::ImageUsers {
   [[nodiscard]] Result<std::vector<std::filesystem::path>> lowers(const std::string& id) const;
   [[nodiscard]] const Services& services() const { return services_; }
   [[nodiscard]] const HostFeatures& host() const { return host_; }
+  // Called for every container that begins to run or is found running at our start.
+  using Observer = std::function<void(const ContainerPtr&)>;
+  void on_running(Observer observer) { on_running_ = std::move(observer); }
   void emit(const Container& container, std::string action, Attributes more = {}) const;
 
  private:
@@ -164,6 +171,7 @@ class Containers final : public image::ImageUsers {
                                                           TimePoint deadline);
 
   Services services_;
+  Observer on_running_ = [](const ContainerPtr&) {};
   HostFeatures host_;
   Background background_;
   Random random_;

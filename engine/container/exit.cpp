@@ -99,6 +99,7 @@ asio::awaitable<void> Containers::finish(ContainerPtr container, int exit_code, 
   state.exit_code = exit_code;
   state.oom_killed = oom_killed;
   state.finished_at = format_rfc3339(now);
+  if (state.health) state.health->status = "unhealthy";  // as dockerd, once nobody probes it
   bool restarts = should_restart(*container);
   state.restarting = restarts;
   if (restarts) ++container->restart_count;
@@ -177,6 +178,7 @@ asio::awaitable<void> Containers::restore() {
       if (!begun)
         log::warning("container {}: {}", container->id.substr(0, 12), begun.error().message);
       background_.spawn("watching a container", watch(container));
+      on_running_(container);
       continue;
     }
     bool ended = state.running;

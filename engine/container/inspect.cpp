@@ -10,13 +10,21 @@ namespace {
 
 json::object state_document(const Container& container) {
   const State& state = container.state;
-  return json::object{
+  json::object document{
       {"Status", state.status()},       {"Running", state.running || state.restarting},
       {"Paused", state.paused},         {"Restarting", state.restarting},
       {"OOMKilled", state.oom_killed},  {"Dead", state.dead},
       {"Pid", state.process.pid},       {"ExitCode", state.exit_code},
       {"Error", state.error},           {"StartedAt", state.started_at},
       {"FinishedAt", state.finished_at}};
+  if (state.health) {
+    json::array log;
+    for (const json::object& probe : state.health->log) log.push_back(probe);
+    document["Health"] = json::object{{"Status", state.health->status},
+                                      {"FailingStreak", state.health->failing_streak},
+                                      {"Log", std::move(log)}};
+  }
+  return document;
 }
 
 json::value wish(const json::object& settings, std::string_view key) {

@@ -65,7 +65,8 @@ Result<bool> matches_value(const Containers& containers, const Container& contai
   if (name == "network") return is_on_network(containers, container, value);
   if (name == "publish" || name == "expose")
     return matches_port(container, value, name == "publish");
-  if (name == "health") return value == "none";
+  if (name == "health")
+    return value == (container.state.health ? container.state.health->status : "none");
   if (name == "is-task") return value == "false" || value == "0";
   if (name == "isolation") return true;
   if (name == "exited") {
@@ -148,8 +149,16 @@ std::string status_text(const Container& container, WallTime now) {
   };
   if (state.restarting)
     return fmt::format("Restarting ({}) {} ago", state.exit_code, since(state.finished_at));
-  if (state.running)
-    return fmt::format("Up {}{}", since(state.started_at), state.paused ? " (Paused)" : "");
+  if (state.running) {
+    std::string more;
+    if (state.paused) {
+      more = " (Paused)";
+    } else if (state.health) {
+      const bool known = state.health->status != "starting";
+      more = fmt::format(" ({}{})", known ? "" : "health: ", state.health->status);
+    }
+    return fmt::format("Up {}{}", since(state.started_at), more);
+  }
   if (state.removing) return "Removal In Progress";
   if (state.dead) return "Dead";
   if (state.started_at == zero_rfc3339) return "Created";

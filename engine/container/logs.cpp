@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <charconv>
 
+#include "engine/container/log_rotation.hpp"
+
 namespace lab::engine::container {
 
 namespace {
@@ -47,6 +49,27 @@ std::optional<WallTime> parse_time(std::string_view text) {
   return time;
 }
 
+Result<Fd> open_log(const std::filesystem::path& path) {
+  Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return errno_error(errno, fmt::format("opening {}", path.string()));
+  return file;
+}
+
+// The number of the oldest file: 0 without any rotation.
+int oldest_of(const std::filesystem::path& path) {
+  int number = 0;
+  std::error_code ignored;
+  while (std::filesystem::exists(rotated_log(path, number + 1), ignored)) ++number;
+  return number;
+}
+
+bool is_same_file(int fd, const std::filesystem::path& path) {
+  struct stat own {};
+  struct stat other {};
+  return fstat(fd, &own) == 0 && stat(path.c_str(), &other) == 0 && own.st_ino == other.st_ino &&
+         own.st_dev == other.st_dev;
+}
+
 }  // namespace
 
 std::optional<LogEntry> parse_log_line(std::string_view line) {
@@ -70,21 +93,35 @@ std::optional<LogEntry> parse_log_line(std::string_view line) {
 }
 
 Result<LogReader> LogReader::open(const std::filesystem::path& path) {
-  Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return errno_error(errno, fmt::format("opening {}", path.string()));
-  return LogReader(std::move(file));
+  LAB_TRY(Fd file, open_log(rotated_log(path, oldest_of(path))));
+  return LogReader(path, std::move(file));
 }
 
 Result<void> LogReader::seek_tail(std::uint64_t lines) {
+  std::uint64_t counted = 0;
+  const int oldest = oldest_of(path_);
+  for (int number = 0; number <= oldest; ++number) {
+    Result<Fd> file = open_log(rotated_log(path_, number));
+    if (!file && file.error().code == Code::not_found) continue;  // rotated away meanwhile
+    if (!file) return std::move(file).error();
+    file_ = std::move(*file);
+    LAB_TRY(const bool enough, count_back(lines, counted));
+    if (enough) return {};
+  }
+  return {};
+}
+
+// From the end of the file to the beginning of the last `lines` lines, of which `counted` were in
+// newer files; else to the file's beginning.
+Result<bool> LogReader::count_back(std::uint64_t lines, std::uint64_t& counted) {
   struct stat info {};
   if (fstat(file_.get(), &info) != 0) return errno_error(errno, "reading a log");
   auto end = static_cast<std::uint64_t>(info.st_size);
   offset_ = end;
-  if (lines == 0) return {};
+  if (lines == 0) return true;
   // Backwards over whole entries; an entry that ends a line counts.
   std::string block;
   std::uint64_t at = end;
-  std::uint64_t counted = 0;
   while (at > 0) {
     std::size_t size = static_cast<std::size_t>(std::min<std::uint64_t>(at, read_bytes));
     block.resize(size);
@@ -101,23 +138,51 @@ Result<void> LogReader::seek_tail(std::uint64_t lines) {
       if (entry && entry->partial) continue;
       if (++counted == lines) {
         offset_ = start;
-        return {};
+        return true;
       }
     }
     at -= size;
   }
   offset_ = 0;
-  return {};
+  if (end > 0) ++counted;  // the first line, which no newline precedes
+  return counted >= lines;
 }
 
-Result<std::vector<LogEntry>> LogReader::read() {
-  buffer_.erase(0, std::exchange(used_, 0));
-  std::size_t kept = buffer_.size();
+Result<std::size_t> LogReader::read_more() {
+  const std::size_t kept = buffer_.size();
   buffer_.resize(kept + read_bytes);
   ssize_t got = pread(file_.get(), buffer_.data() + kept, read_bytes, static_cast<off_t>(offset_));
   buffer_.resize(kept + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
   if (got < 0) return errno_error(errno, "reading a log");
   offset_ += static_cast<std::uint64_t>(got);
+  return static_cast<std::size_t>(got);
+}
+
+// The file that came after this one, which is complete then. Rotations happen on this thread too,
+// so none comes between the look and the opening.
+Result<Fd> LogReader::newer_file() const {
+  if (is_same_file(file_.get(), path_)) return make_error(Code::not_found, "no newer file");
+  const int oldest = oldest_of(path_);
+  int next = oldest;  // of a file that has been rotated away, all others are newer
+  for (int number = 1; number <= oldest; ++number) {
+    if (is_same_file(file_.get(), rotated_log(path_, number))) next = number - 1;
+  }
+  return open_log(rotated_log(path_, next));
+}
+
+Result<std::vector<LogEntry>> LogReader::read() {
+  buffer_.erase(0, std::exchange(used_, 0));
+  LAB_TRY(std::size_t got, read_more());
+  while (got == 0) {
+    Result<Fd> next = newer_file();
+    if (!next) break;  // nothing newer, or the monitor is about to make it
+    // What was written before the next file was there has to be read first.
+    LAB_TRY(got, read_more());
+    if (got > 0) break;
+    file_ = std::move(*next);
+    offset_ = 0;
+    LAB_TRY(got, read_more());
+  }
   std::vector<LogEntry> entries;
   std::string_view left = buffer_;
   for (;;) {
@@ -140,8 +205,9 @@ Result<FileWatch> FileWatch::open(const boost::asio::any_io_executor& executor,
                                   const std::filesystem::path& path) {
   Fd fd(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   if (!fd) return errno_error(errno, "opening inotify");
-  if (inotify_add_watch(fd.get(), path.c_str(), IN_MODIFY) < 0)
-    return errno_error(errno, fmt::format("watching {}", path.string()));
+  const std::filesystem::path folder = path.parent_path();
+  if (inotify_add_watch(fd.get(), folder.c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
+    return errno_error(errno, fmt::format("watching {}", folder.string()));
   return FileWatch(boost::asio::posix::stream_descriptor(executor, fd.release()));
 }
 

@@ -1,5 +1,6 @@
 // What a container has written, from the monitor's log file: lines "TIME STREAM F|P TEXT", where P
-// marks a piece of a line that goes on in the next entry.
+// marks a piece of a line that goes on in the next entry. A rotated log (log_rotation.hpp) is read
+// from its oldest file to the newest, also when it is rotated meanwhile.
 #pragma once
 
 #include <cstdint>
@@ -38,15 +39,20 @@ class LogReader {
   [[nodiscard]] int descriptor() const { return file_.get(); }
 
  private:
-  explicit LogReader(Fd file) : file_(std::move(file)) {}
+  LogReader(std::filesystem::path path, Fd file) : path_(std::move(path)), file_(std::move(file)) {}
 
+  [[nodiscard]] Result<bool> count_back(std::uint64_t lines, std::uint64_t& counted);
+  [[nodiscard]] Result<std::size_t> read_more();
+  [[nodiscard]] Result<Fd> newer_file() const;
+
+  std::filesystem::path path_;  // of the newest file
   Fd file_;
   std::string buffer_;
   std::size_t used_ = 0;  // of buffer_, by entries handed out
   std::uint64_t offset_ = 0;
 };
 
-// Wakes when the file changes.
+// Wakes when the file changes, or another one takes its place.
 class FileWatch {
  public:
   [[nodiscard]] static Result<FileWatch> open(const boost::asio::any_io_executor& executor,

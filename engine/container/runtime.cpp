@@ -208,6 +208,12 @@ Result<void> Runtime::start_if_waiting(const std::string& id) const {
 Result<void> Runtime::pause(const std::string& id) const { return run_crun({"pause", id}); }
 Result<void> Runtime::resume(const std::string& id) const { return run_crun({"resume", id}); }
 
+Result<void> Runtime::update(const std::string& id, const std::string& resources) const {
+  const std::filesystem::path file = bundle(id) / "resources.json";
+  LAB_CHECK(write_file(file, resources, 0600));
+  return run_crun({"update", "--resources", file.string(), id});
+}
+
 void Runtime::remove(const std::string& id) const {
   std::error_code ignored;
   if (std::filesystem::exists(options_.exec_root / "crun" / id, ignored)) {
@@ -276,12 +282,27 @@ Result<Fd> connect_attach_socket(const std::filesystem::path& folder) {
   return socket_fd;
 }
 
-Result<void> resize_terminal(const std::filesystem::path& folder, int height, int width) {
+namespace {
+
+// "COMMAND HEIGHT WIDTH": what a monitor takes from its control.
+Result<void> command_monitor(const std::filesystem::path& folder, int command, int height,
+                             int width) {
   Fd fifo(open((folder / "ctl").c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!fifo) return errno_error(errno, "opening the terminal's control");
-  std::string line = fmt::format("1 {} {}\n", height, width);
-  if (write(fifo.get(), line.data(), line.size()) < 0) return errno_error(errno, "resizing");
+  if (!fifo) return errno_error(errno, "opening the monitor's control");
+  std::string line = fmt::format("{} {} {}\n", command, height, width);
+  if (write(fifo.get(), line.data(), line.size()) < 0)
+    return errno_error(errno, "writing to the monitor's control");
   return {};
+}
+
+}  // namespace
+
+Result<void> resize_terminal(const std::filesystem::path& folder, int height, int width) {
+  return command_monitor(folder, 1, height, width);
+}
+
+Result<void> reopen_log(const std::filesystem::path& folder) {
+  return command_monitor(folder, 2, 0, 0);
 }
 
 }  // namespace lab::engine::container

@@ -64,6 +64,8 @@ class Runtime {
   [[nodiscard]] Result<void> start_if_waiting(const std::string& id) const;
   [[nodiscard]] Result<void> pause(const std::string& id) const;
   [[nodiscard]] Result<void> resume(const std::string& id) const;
+  // `resources` is JSON: the section linux.resources of an OCI document.
+  [[nodiscard]] Result<void> update(const std::string& id, const std::string& resources) const;
   // Kills what is left of it and takes its state and cgroup away; what is not there is no error.
   void remove(const std::string& id) const;
 
@@ -100,6 +102,8 @@ class Runtime {
 
 // Connects to a monitor's attach socket (a sequence of packets: one byte for the stream, data).
 [[nodiscard]] Result<Fd> connect_attach_socket(const std::filesystem::path& folder);
+// Has a monitor open its log file anew.
+[[nodiscard]] Result<void> reopen_log(const std::filesystem::path& folder);
 // Tells a monitor the size of its terminal.
 [[nodiscard]] Result<void> resize_terminal(const std::filesystem::path& folder, int height,
                                            int width);

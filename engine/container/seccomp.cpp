@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <string_view>
 
+#include "engine/util/json.hpp"
+
 namespace lab::engine::container {
 
 namespace json = boost::json;
@@ -96,7 +98,65 @@ json::object allow(json::array names) {
   return json::object{{"names", std::move(names)}, {"action", "SCMP_ACT_ALLOW"}};
 }
 
+bool holds_any(const json::object& condition, std::string_view key,
+               const std::set<std::string>& have) {
+  for (const std::string& wanted : texts_of(condition, key)) {
+    if (have.contains(wanted)) return true;
+  }
+  return false;
+}
+
+// Whether a rule's "includes" and "excludes" let it hold here.
+bool applies(const json::object& rule, const std::set<std::string>& capabilities) {
+  const std::set<std::string> architectures{"amd64", "x86", "x32"};
+  const json::object& includes = object_of(rule, "includes");
+  const json::object& excludes = object_of(rule, "excludes");
+  if (holds_any(excludes, "caps", capabilities) || holds_any(excludes, "arches", architectures))
+    return false;
+  for (const std::string& wanted : texts_of(includes, "caps")) {
+    if (!capabilities.contains(wanted)) return false;
+  }
+  return array_of(includes, "arches").empty() || holds_any(includes, "arches", architectures);
+}
+
+// Docker's "archMap" names the architecture and those that run on it.
+json::array architectures_of(const json::object& profile) {
+  json::array names;
+  for (const json::value& item : array_of(profile, "archMap")) {
+    if (!item.is_object() || text_of(item.get_object(), "architecture") != "SCMP_ARCH_X86_64")
+      continue;
+    names.emplace_back("SCMP_ARCH_X86_64");
+    for (const std::string& name : texts_of(item.get_object(), "subArchitectures"))
+      names.emplace_back(name);
+  }
+  return names;
+}
+
 }  // namespace
+
+json::object runtime_seccomp_profile(const json::object& profile,
+                                     const std::set<std::string>& capabilities) {
+  json::array rules;
+  for (const json::value& item : array_of(profile, "syscalls")) {
+    if (!item.is_object() || !applies(item.get_object(), capabilities)) continue;
+    const json::object& given = item.get_object();
+    json::array names = array_of(given, "names");
+    if (const std::string name = text_of(given, "name"); !name.empty()) names.emplace_back(name);
+    json::object rule{{"names", std::move(names)}, {"action", text_of(given, "action")}};
+    if (given.contains("errnoRet")) rule["errnoRet"] = given.at("errnoRet");
+    if (const json::array& arguments = array_of(given, "args"); !arguments.empty())
+      rule["args"] = arguments;
+    rules.push_back(std::move(rule));
+  }
+  json::array architectures = array_of(profile, "architectures");
+  if (architectures.empty()) architectures = architectures_of(profile);
+  json::object result{{"defaultAction", text_of(profile, "defaultAction")},
+                      {"syscalls", std::move(rules)}};
+  if (profile.contains("defaultErrnoRet"))
+    result["defaultErrnoRet"] = profile.at("defaultErrnoRet");
+  if (!architectures.empty()) result["architectures"] = std::move(architectures);
+  return result;
+}
 
 json::object default_seccomp_profile(const std::set<std::string>& capabilities) {
   json::array rules;

@@ -19,6 +19,8 @@ namespace {
 constexpr const char* default_path =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+constexpr const char* init_place = "/sbin/docker-init";
+
 bool has_variable(const std::vector<std::string>& environment, std::string_view name) {
   for (const std::string& variable : environment) {
     if (variable.size() > name.size() && variable.starts_with(name) && variable[name.size()] == '=')
@@ -136,6 +138,7 @@ json::array mounts_of(const Container& container, const SpecPaths& paths, bool p
         std::pair{paths.hostname, "/etc/hostname"}, std::pair{paths.hosts, "/etc/hosts"}}) {
     if (!from.empty()) mounts.push_back(bind(from, to, {"rbind", "rprivate"}));
   }
+  if (!paths.init.empty()) mounts.push_back(bind(paths.init, init_place, {"bind", "ro"}));
   // Parents before what lies below them.
   std::vector<const MountPoint*> ordered;
   for (const MountPoint& mount : container.mounts) ordered.push_back(&mount);
@@ -263,6 +266,11 @@ void add_memory(const json::object& config, json::object& resources) {
   }
   if (std::int64_t low = integer_of(config, "MemoryReservation"); low > 0)
     memory["reservation"] = low;
+  if (const json::value* swappiness = config.if_contains("MemorySwappiness");
+      swappiness != nullptr && swappiness->is_number() &&
+      integer_of(config, "MemorySwappiness") >= 0)
+    memory["swappiness"] = integer_of(config, "MemorySwappiness");
+  if (flag_of(config, "OomKillDisable")) memory["disableOOMKiller"] = true;
   if (!memory.empty()) resources["memory"] = std::move(memory);
 }
 
@@ -282,23 +290,88 @@ void add_cpu(const json::object& config, json::object& resources) {
   if (!cpu.empty()) resources["cpu"] = std::move(cpu);
 }
 
+// "8:0" of a device file, for limits that name one.
+bool add_device_number(json::object& entry, const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0 || !S_ISBLK(info.st_mode)) return false;
+  entry["major"] = major(info.st_rdev);
+  entry["minor"] = minor(info.st_rdev);
+  return true;
+}
+
+void add_block_io(const json::object& config, json::object& resources) {
+  json::object io;
+  if (std::int64_t weight = integer_of(config, "BlkioWeight"); weight > 0) io["weight"] = weight;
+  constexpr std::tuple<const char*, const char*, const char*> lists[] = {
+      {"BlkioWeightDevice", "weightDevice", "Weight"},
+      {"BlkioDeviceReadBps", "throttleReadBpsDevice", "Rate"},
+      {"BlkioDeviceWriteBps", "throttleWriteBpsDevice", "Rate"},
+      {"BlkioDeviceReadIOps", "throttleReadIOPSDevice", "Rate"},
+      {"BlkioDeviceWriteIOps", "throttleWriteIOPSDevice", "Rate"}};
+  for (const auto& [member, name, value] : lists) {
+    json::array entries;
+    for (const json::value& item : array_of(config, member)) {
+      if (!item.is_object()) continue;
+      json::object entry;
+      if (!add_device_number(entry, text_of(item.get_object(), "Path"))) continue;
+      entry[std::string_view(value) == "Weight" ? "weight" : "rate"] =
+          integer_of(item.get_object(), value);
+      entries.push_back(std::move(entry));
+    }
+    if (!entries.empty()) io[name] = std::move(entries);
+  }
+  if (!io.empty()) resources["blockIO"] = std::move(io);
+}
+
+// "c 1:3 rwm", "b 8:* r": a device that the container may make and use.
+Result<json::object> device_rule(const std::string& text) {
+  char type = 0;
+  char numbers[2][16] = {};
+  char access[8] = {};
+  if (std::sscanf(text.c_str(), "%c %15[0-9*]:%15[0-9*] %7[rwm]", &type, numbers[0], numbers[1],
+                  access) != 4 ||
+      (type != 'a' && type != 'b' && type != 'c'))
+    return make_error(Code::invalid_argument, "invalid device cgroup rule format: '{}'", text);
+  json::object rule{{"allow", true}, {"type", std::string(1, type)}, {"access", access}};
+  if (numbers[0][0] != '*') rule["major"] = std::atoll(numbers[0]);
+  if (numbers[1][0] != '*') rule["minor"] = std::atoll(numbers[1]);
+  return rule;
+}
+
+// The profile of `--security-opt seccomp=FILE`, which the client sends as text; null: none at all.
+Result<json::value> seccomp_profile(const json::object& config,
+                                    const std::set<std::string>& capabilities) {
+  for (const std::string& option : texts_of(config, "SecurityOpt")) {
+    if (!option.starts_with("seccomp=") && !option.starts_with("seccomp:")) continue;
+    const std::string given = option.substr(8);
+    if (given == "unconfined") return json::value(nullptr);
+    Result<json::object> profile = parse_object(given);
+    if (!profile) {
+      return make_error(Code::invalid_argument, "Decoding seccomp profile failed: {}",
+                        profile.error().message);
+    }
+    return json::value(runtime_seccomp_profile(*profile, capabilities));
+  }
+  return json::value(default_seccomp_profile(capabilities));
+}
+
 Result<json::object> linux_section(const Container& container, const SpecPaths& paths,
                                    const HostFeatures& host,
                                    const std::set<std::string>& capabilities) {
   const json::object& config = container.host_config;
   bool privileged = flag_of(config, "Privileged");
-  json::object resources;
+  json::object resources = resource_limits(config);
   json::array rules = allowed_devices(privileged);
   json::array devices;
   if (privileged) add_host_devices(devices);
   for (const json::value& item : array_of(config, "Devices")) {
     if (item.is_object()) LAB_CHECK(add_device(item.get_object(), devices, rules));
   }
+  for (const std::string& text : texts_of(config, "DeviceCgroupRules")) {
+    LAB_TRY(json::object rule, device_rule(text));
+    rules.push_back(std::move(rule));
+  }
   resources["devices"] = std::move(rules);
-  add_memory(config, resources);
-  add_cpu(config, resources);
-  if (std::int64_t limit = integer_of(config, "PidsLimit"); limit > 0)
-    resources["pids"] = json::object{{"limit", limit}};
   std::string parent = text_of(config, "CgroupParent");
   if (parent.empty()) parent = "/docker";
   if (parent.front() != '/') parent.insert(0, 1, '/');
@@ -313,9 +386,10 @@ Result<json::object> linux_section(const Container& container, const SpecPaths& 
       !domain.empty() && text_of(config, "UTSMode") != "host")
     sysctls["kernel.domainname"] = domain;
   if (!sysctls.empty()) section["sysctl"] = std::move(sysctls);
-  bool confined = !privileged && host.seccomp &&
-                  !has_security_option(config, "seccomp=unconfined", "seccomp:unconfined");
-  if (confined) section["seccomp"] = default_seccomp_profile(capabilities);
+  if (!privileged && host.seccomp) {
+    LAB_TRY(json::value profile, seccomp_profile(config, capabilities));
+    if (profile.is_object()) section["seccomp"] = std::move(profile);
+  }
   return section;
 }
 
@@ -330,12 +404,25 @@ HostFeatures detect_host_features() {
   return features;
 }
 
+json::object resource_limits(const json::object& host_config) {
+  json::object resources;
+  add_memory(host_config, resources);
+  add_cpu(host_config, resources);
+  add_block_io(host_config, resources);
+  const json::value* limit = host_config.if_contains("PidsLimit");
+  if (limit != nullptr && limit->is_number())
+    resources["pids"] = json::object{{"limit", integer_of(host_config, "PidsLimit")}};
+  return resources;
+}
+
 Result<json::object> make_spec(const Container& container, const SpecPaths& paths, const User& user,
                                const HostFeatures& host) {
   const json::object& config = container.host_config;
   bool privileged = flag_of(config, "Privileged");
   LAB_TRY(std::set<std::string> capabilities, capabilities_of(config));
-  std::vector<std::string> words{container.path};
+  std::vector<std::string> words;
+  if (!paths.init.empty()) words = {init_place, "--"};
+  words.push_back(container.path);
   words.insert(words.end(), container.arguments.begin(), container.arguments.end());
   std::string folder = text_of(container.config, "WorkingDir");
   json::object process{{"terminal", container.has_terminal()},

@@ -24,6 +24,7 @@ struct SpecPaths {
   std::filesystem::path hostname;
   std::filesystem::path hosts;
   std::filesystem::path resolv_conf;
+  std::filesystem::path init;  // the program for --init, of the host
   // Namespace files; empty: the host's own for "host" mode, a new one otherwise.
   std::filesystem::path network;
   std::filesystem::path shared_pid;  // of another container
@@ -33,6 +34,9 @@ struct SpecPaths {
 [[nodiscard]] Result<boost::json::object> make_spec(const Container& container,
                                                     const SpecPaths& paths, const User& user,
                                                     const HostFeatures& host);
+
+// The section linux.resources without devices: what `docker update` can change.
+[[nodiscard]] boost::json::object resource_limits(const boost::json::object& host_config);
 
 struct ExecOptions {
   std::vector<std::string> command;

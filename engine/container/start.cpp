@@ -8,6 +8,8 @@
 #include "base/log.hpp"
 #include "engine/container/attach.hpp"
 #include "engine/container/containers.hpp"
+#include "engine/container/health_check.hpp"
+#include "engine/container/init_program.hpp"
 #include "engine/container/mount_parent.hpp"
 #include "engine/container/runtime_errors.hpp"
 #include "engine/util/json.hpp"
@@ -63,6 +65,10 @@ Result<SpecPaths> Containers::spec_paths(const Container& container) const {
     paths.network = fmt::format("/proc/{}/ns/net", other->state.process.pid);
     files = folder(other->id);
   }
+  if (flag_of(container.host_config, "Init")) {
+    paths.init = services_.runtime.bundle(container.id) / "docker-init";
+    LAB_CHECK(write_file(paths.init, init_program(), 0755));
+  }
   paths.hostname = files / "hostname";
   paths.hosts = files / "hosts";
   paths.resolv_conf = files / "resolv.conf";
@@ -117,10 +123,10 @@ Result<Containers::Built> Containers::launch(const Container& container) const {
   if (container.sandbox) {
     LAB_TRY(built.name_sockets, services_.networks.build(*container.sandbox));
   }
-  LAB_TRY(SpecPaths spec_files, spec_paths(container));
-  LAB_TRY(json::object spec, make_spec(container, spec_files, user, host_));
   std::filesystem::path bundle = services_.runtime.bundle(container.id);
   LAB_CHECK(make_directories(bundle, 0700));
+  LAB_TRY(SpecPaths spec_files, spec_paths(container));
+  LAB_TRY(json::object spec, make_spec(container, spec_files, user, host_));
   LAB_CHECK(write_file(bundle / "config.json", json::serialize(spec), 0600));
   Runtime::Launch launch;
   launch.id = container.id;
@@ -174,6 +180,7 @@ asio::awaitable<Result<void>> Containers::run_started(ContainerPtr container,
   state.oom_killed = false;
   state.exit_code = 0;
   state.error.clear();
+  state.health = initial_health(container->config);
   state.started_at = format_rfc3339(services_.clock.wall_now());
   // Written before the first instruction runs: a crash of ours from here on loses nothing.
   LAB_CO_CHECK(save(*container, false));
@@ -230,6 +237,7 @@ asio::awaitable<Result<void>> Containers::start_locked(ContainerPtr container) {
   emit(*container, "start");
   container->changed.notify_all();
   background_.spawn("watching a container", watch(container));
+  on_running_(container);
   co_return Result<void>();
 }
 

@@ -116,6 +116,12 @@ Result<Fd> Tree::existing_folder(const std::string& path) const {
   return fd;
 }
 
+Result<Fd> Tree::locate(const std::string& path) const {
+  Fd fd(open_in_root(root_.get(), path, O_PATH));
+  if (!fd) return errno_error(errno, "opening " + path);
+  return fd;
+}
+
 Result<Fd> Tree::open_file(const std::string& path) const {
   Fd fd(open_in_root(root_.get(), path, O_RDONLY | O_NONBLOCK));
   struct stat status {};

@@ -29,6 +29,8 @@ class Tree {
   [[nodiscard]] Result<int> folder(const std::string& path);
   // The folder as it is, or Code::not_found.
   [[nodiscard]] Result<Fd> existing_folder(const std::string& path) const;
+  // Whatever is at `path` (O_PATH), links resolved within the tree, or Code::not_found.
+  [[nodiscard]] Result<Fd> locate(const std::string& path) const;
   // A regular file to read, links resolved within the tree.
   [[nodiscard]] Result<Fd> open_file(const std::string& path) const;
   // Forget what was looked up: a folder may have been replaced.

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <tuple>
 #include <vector>
 
 #include "engine/layer/tree.hpp"
@@ -45,8 +46,9 @@ la_ssize_t read_callback(archive* reader, void* data, const void** bytes) {
 
 class Unpacker {
  public:
-  Unpacker(ByteSource& source, Tree tree, bool whiteouts)
+  Unpacker(ByteSource& source, Tree tree, bool whiteouts, FileOptions options)
       : whiteouts_(whiteouts),
+        options_(std::move(options)),
         state_{&source, std::string(std::size_t{256} << 10, '\0'), {}},
         reader_(archive_read_new(), archive_read_free),
         tree_(std::move(tree)) {}
@@ -60,6 +62,7 @@ class Unpacker {
   };
 
   Result<void> one_entry(archive_entry* entry);
+  Result<void> check_kind(archive_entry* entry, const std::string& path);
   Result<void> whiteout(archive_entry* entry, const std::string& parent, const std::string& name);
   Result<void> make(archive_entry* entry, const std::string& parent, const std::string& name);
   Result<void> make_hard_link(const std::string& target, int folder, const std::string& name);
@@ -73,6 +76,7 @@ class Unpacker {
   Error archive_failure(std::string_view context);
 
   const bool whiteouts_;
+  const FileOptions options_;
   bool padding_missing_ = false;  // behind the last file
   ReaderState state_;
   std::unique_ptr<archive, int (*)(archive*)> reader_;
@@ -112,6 +116,7 @@ Result<void> Unpacker::one_entry(archive_entry* entry) {
   if (raw_path == nullptr) return archive_failure("a name that cannot be read");
   LAB_TRY(const std::string path, clean_path(raw_path));
   if (path.empty()) return whiteouts_ ? set_root_metadata(entry) : Result<void>();
+  if (options_.keep_kinds) LAB_CHECK(check_kind(entry, path));
   const auto [parent, name] = split_path(path);
   const bool hides = whiteouts_ && name.starts_with(whiteout_prefix);
   auto done = hides ? whiteout(entry, parent, name) : make(entry, parent, name);
@@ -127,6 +132,21 @@ void entry_times(archive_entry* entry, timespec (&times)[2]) {
     times[0].tv_sec = archive_entry_atime(entry);
     times[0].tv_nsec = archive_entry_atime_nsec(entry);
   }
+}
+
+Result<void> Unpacker::check_kind(archive_entry* entry, const std::string& path) {
+  const auto [parent, name] = split_path(path);
+  const auto folder = tree_.existing_folder(parent);
+  struct stat status {};
+  if (folder.has_error() ||
+      ::fstatat(folder->get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0)
+    return {};
+  const bool comes_folder = archive_entry_filetype(entry) == AE_IFDIR;
+  if (comes_folder == S_ISDIR(status.st_mode)) return {};
+  const std::string full = options_.place + (options_.place.ends_with('/') ? "" : "/") + path;
+  return make_error(Code::internal, "cannot overwrite {} \"{}\" with {} \"{}\"",
+                    comes_folder ? "non-directory" : "directory", full,
+                    comes_folder ? "directory" : "non-directory", options_.place);
 }
 
 Result<void> Unpacker::whiteout(archive_entry* entry, const std::string& parent,
@@ -298,8 +318,9 @@ Result<void> set_attributes(archive_entry* entry, const std::string& proc_path) 
 
 // Owner first (it clears set-user-id bits and capabilities), then mode, attributes, times.
 Result<void> Unpacker::set_metadata(archive_entry* entry, int folder, const std::string& name) {
-  const auto owner = static_cast<uid_t>(archive_entry_uid(entry));
-  const auto group = static_cast<gid_t>(archive_entry_gid(entry));
+  auto owner = static_cast<uid_t>(archive_entry_uid(entry));
+  auto group = static_cast<gid_t>(archive_entry_gid(entry));
+  if (options_.owner) std::tie(owner, group) = *options_.owner;
   if (::fchownat(folder, name.c_str(), owner, group, AT_SYMLINK_NOFOLLOW) != 0) {
     return errno_error(errno, fmt::format("setting owner {}:{}", owner, group));
   }
@@ -358,9 +379,9 @@ Result<void> Unpacker::set_directory_times() {
 
 namespace {
 
-Result<UnpackResult> unpack(ByteSource& tar, Tree tree, bool whiteouts) {
+Result<UnpackResult> unpack(ByteSource& tar, Tree tree, bool whiteouts, FileOptions options = {}) {
   const Utf8Locale locale;
-  Unpacker unpacker(tar, std::move(tree), whiteouts);
+  Unpacker unpacker(tar, std::move(tree), whiteouts, std::move(options));
   return unpacker.run();
 }
 
@@ -379,6 +400,11 @@ Result<UnpackResult> unpack_files(ByteSource& tar, const std::filesystem::path& 
 Result<UnpackResult> unpack_files(ByteSource& tar, int directory) {
   LAB_TRY(Tree tree, Tree::open(directory));
   return unpack(tar, std::move(tree), false);
+}
+
+Result<UnpackResult> unpack_files(ByteSource& tar, int directory, const FileOptions& options) {
+  LAB_TRY(Tree tree, Tree::open(directory));
+  return unpack(tar, std::move(tree), false, options);
 }
 
 bool is_tar(ByteSource& bytes) {

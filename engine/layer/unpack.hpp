@@ -8,9 +8,13 @@
 // path is never followed.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "base/error.hpp"
 #include "engine/layer/byte_source.hpp"
@@ -33,6 +37,17 @@ struct UnpackResult {
 [[nodiscard]] Result<UnpackResult> unpack_files(ByteSource& tar,
                                                 const std::filesystem::path& directory);
 [[nodiscard]] Result<UnpackResult> unpack_files(ByteSource& tar, int directory);
+
+struct FileOptions {
+  // A folder in the place of something else, or the other way round, is an error instead of being
+  // replaced. `place` is the folder's name in that error's text.
+  bool keep_kinds = false;
+  std::string place;
+  // Instead of the owners in the tar.
+  std::optional<std::pair<uid_t, gid_t>> owner;
+};
+[[nodiscard]] Result<UnpackResult> unpack_files(ByteSource& tar, int directory,
+                                                const FileOptions& options);
 
 // Whether a tar can be read from `bytes`, compressed or not: its first header is looked at.
 [[nodiscard]] bool is_tar(ByteSource& bytes);
