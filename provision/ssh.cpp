@@ -122,8 +122,8 @@ struct SshSession::Impl {
   Impl& operator=(const Impl&) = delete;
   ~Impl() {
     if (session == nullptr) return;
-    // Nobody waits for a good-bye: a dead peer must not hold us. On a socket that is shut, what libssh2
-    // still waits for fails, and it frees the session instead of asking to be called again.
+    // Nobody waits for a good-bye: a dead peer must not hold us. On a socket that is shut, what
+    // libssh2 still waits for fails, and it frees the session instead of asking to be called again.
     libssh2_session_disconnect(session, "done");
     shutdown(socket.get(), SHUT_RDWR);
     if (sftp != nullptr) libssh2_sftp_shutdown(sftp);
