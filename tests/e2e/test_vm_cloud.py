@@ -12,9 +12,26 @@ import threading
 import pytest
 
 import cloud_image
-from test_vm_lab import Lab
+from lab_command import UP_SECONDS_MAX, Lab
 
-UP_SECONDS_MAX = 900
+LABFILE = """
+name = "cloud"
+
+[image]
+cloud = "{url}"
+sha256 = "{sha256}"
+
+[network]
+subnet = "192.168.50.0/24"
+
+[machines.vm1]
+address = "192.168.50.4"
+role = "manager"
+labels = {{ zone = "dmz" }}
+
+[swarm]
+leader = "vm1"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +59,7 @@ def lab(tmp_path, image, monkeypatch):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache/catalogue").symlink_to(cache / "catalogue")
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
-    made = Lab(tmp_path)
-    (tmp_path / "labfile.toml").write_text(f"""
-name = "cloud"
-
-[image]
-cloud = "{image[0]}"
-sha256 = "{image[1]}"
-
-[network]
-subnet = "192.168.50.0/24"
-
-[machines.vm1]
-address = "192.168.50.4"
-role = "manager"
-labels = {{ zone = "dmz" }}
-
-[swarm]
-leader = "vm1"
-""")
+    made = Lab(tmp_path, LABFILE.format(url=image[0], sha256=image[1]))
     yield made
     made.run("destroy", "-y")
 
@@ -75,10 +74,8 @@ def test_a_cloud_image_becomes_a_node_of_the_swarm(lab):
     assert "cloud is up to date" in again.stdout + again.stderr
 
 
-def test_another_checksum_is_refused_and_nothing_is_kept(lab, tmp_path):
-    labfile = tmp_path / "labfile.toml"
-    text = labfile.read_text()
-    labfile.write_text(re.sub(r'sha256 = "[0-9a-f]{64}"', f'sha256 = "{"0" * 64}"', text))
+def test_another_checksum_is_refused_and_nothing_is_kept(lab, image, tmp_path):
+    lab.write_labfile(LABFILE.format(url=image[0], sha256="0" * 64))
     refused = lab.run("up", check=False)
     assert refused.returncode != 0
     assert f"not {'0' * 64} as the labfile says" in refused.stderr
