@@ -182,8 +182,9 @@ asio::awaitable<Result<void>> Containers::run_started(ContainerPtr container,
   state.error.clear();
   state.health = initial_health(container->config);
   state.started_at = format_rfc3339(services_.clock.wall_now());
-  // Written before the first instruction runs: a crash of ours from here on loses nothing.
-  LAB_CO_CHECK(save(*container, false));
+  // Written before the first instruction runs: a crash of ours from here on loses nothing. Nor does
+  // the machine's, after which policies start containers again; one with --rm would not come back.
+  LAB_CO_CHECK(save(*container, !flag_of(container->host_config, "AutoRemove")));
   std::filesystem::path bundle = services_.runtime.bundle(container->id);
   for (const auto& waiting : std::exchange(container->waiting_sessions, {})) {
     auto session = waiting.lock();
