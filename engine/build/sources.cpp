@@ -1,6 +1,5 @@
 #include "engine/build/sources.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -11,7 +10,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <memory>
 
 #include "base/digest.hpp"
 #include "base/file.hpp"
@@ -41,21 +39,6 @@ bool has_wildcards(std::string_view word) {
     }
   }
   return false;
-}
-
-Result<std::vector<std::string>> sorted_names(int folder) {
-  Fd copy(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  DIR* raw = copy ? fdopendir(copy.get()) : nullptr;
-  if (raw == nullptr) return errno_error(errno, "reading a folder");
-  static_cast<void>(copy.release());
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(raw, closedir);
-  std::vector<std::string> names;
-  while (const dirent* entry = readdir(stream.get())) {
-    std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 char type_flag(mode_t mode) {
@@ -109,7 +92,7 @@ Result<void> walk(
                                      const struct stat& status)>& visit) {
   if (depth > nesting_max)
     return make_error(Code::invalid_argument, "{}: folders nested too deep", path);
-  LAB_TRY(const std::vector<std::string> names, sorted_names(folder));
+  LAB_TRY(const std::vector<std::string> names, layer::names_in(folder));
   for (const std::string& name : names) {
     struct stat status {};
     if (fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0)

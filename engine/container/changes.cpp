@@ -1,6 +1,5 @@
 #include "engine/container/changes.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -8,11 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
-#include <set>
+#include <vector>
 
 #include "base/file.hpp"
 #include "base/random.hpp"
+#include "engine/layer/tree.hpp"
 
 namespace lab::engine::container {
 
@@ -20,20 +19,6 @@ namespace {
 
 constexpr int nesting_max = 4096;
 constexpr int folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-
-Result<std::set<std::string>> names_in(int folder) {
-  Fd copy(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  DIR* raw = copy ? fdopendir(copy.get()) : nullptr;
-  if (raw == nullptr) return errno_error(errno, "reading a folder");
-  static_cast<void>(copy.release());
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(raw, closedir);
-  std::set<std::string> names;
-  while (const dirent* entry = readdir(stream.get())) {
-    std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace(name);
-  }
-  return names;
-}
 
 bool same_time(const timespec& a, const timespec& b) {
   // Archives carry whole seconds.
@@ -55,7 +40,7 @@ class Comparison {
   Result<bool> folder(int upper, int lower, const std::string& path, int depth) {
     if (depth > nesting_max)
       return make_error(Code::invalid_argument, "{}: folders nested too deep", path);
-    LAB_TRY(const std::set<std::string> names, names_in(upper));
+    LAB_TRY(const std::vector<std::string> names, layer::names_in(upper));
     bool any = false;
     for (const std::string& name : names) {
       LAB_TRY(const bool changed, object(upper, lower, name, path + "/" + name, depth));
@@ -63,9 +48,9 @@ class Comparison {
     }
     char opaque = 0;
     if (lower < 0 || fgetxattr(upper, "trusted.overlay.opaque", &opaque, 1) != 1) return any;
-    LAB_TRY(const std::set<std::string> hidden, names_in(lower));
+    LAB_TRY(const std::vector<std::string> hidden, layer::names_in(lower));
     for (const std::string& name : hidden) {
-      if (names.contains(name)) continue;
+      if (std::binary_search(names.begin(), names.end(), name)) continue;
       add(path + "/" + name, Change::Kind::deleted);
       any = true;
     }

@@ -1,6 +1,5 @@
 #include "engine/layer/copy_tree.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -10,7 +9,6 @@
 #include <climits>
 #include <cstring>
 #include <map>
-#include <memory>
 #include <vector>
 
 #include "base/file.hpp"
@@ -24,20 +22,6 @@ constexpr int nesting_max = 4096;
 constexpr std::string_view overlay_attributes = "trusted.overlay.";
 // The one of them that belongs to a layer's content.
 constexpr const char* overlay_opaque = "trusted.overlay.opaque";
-
-Result<std::vector<std::string>> names_in(int folder) {
-  Fd copy(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  DIR* raw = copy ? fdopendir(copy.get()) : nullptr;
-  if (raw == nullptr) return errno_error(errno, "reading a folder");
-  static_cast<void>(copy.release());
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(raw, closedir);
-  std::vector<std::string> names;
-  while (const dirent* entry = readdir(stream.get())) {
-    std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  return names;
-}
 
 Result<void> copy_bytes(int from, int to, const std::string& name) {
   for (;;) {

@@ -1,6 +1,5 @@
 #include "engine/layer/pack.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -15,6 +14,7 @@
 #include "base/digest.hpp"
 #include "base/file.hpp"
 #include "engine/layer/tar_writer.hpp"
+#include "engine/layer/tree.hpp"
 
 namespace lab::engine::layer {
 
@@ -42,7 +42,7 @@ class Packer {
   Result<void> add_folder(int folder, const std::string& prefix, int depth) {
     if (depth > nesting_max)
       return make_error(Code::invalid_argument, "{}: folders nested too deep", prefix);
-    LAB_TRY(std::vector<std::string> names, sorted_names(folder, prefix));
+    LAB_TRY(std::vector<std::string> names, names_in(folder));
     for (const std::string& name : names) LAB_CHECK(add(folder, name, prefix + name, depth));
     return {};
   }
@@ -67,21 +67,6 @@ class Packer {
   }
 
  private:
-  static Result<std::vector<std::string>> sorted_names(int folder, const std::string& prefix) {
-    Fd copy(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    DIR* stream = copy ? fdopendir(copy.get()) : nullptr;
-    if (stream == nullptr) return errno_error(errno, fmt::format("reading folder {}", prefix));
-    (void)copy.release();  // the stream's now
-    std::vector<std::string> names;
-    while (const dirent* entry = readdir(stream)) {
-      std::string_view name = entry->d_name;
-      if (name != "." && name != "..") names.emplace_back(name);
-    }
-    closedir(stream);
-    std::sort(names.begin(), names.end());
-    return names;
-  }
-
   static bool is_opaque(int folder) {
     char value = 0;
     return fgetxattr(folder, overlay_opaque, &value, 1) == 1 && value == 'y';

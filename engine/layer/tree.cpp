@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <vector>
@@ -130,6 +131,21 @@ Result<Fd> Tree::open_file(const std::string& path) const {
     return make_error(Code::invalid_argument, "{} is not a regular file", path);
   }
   return fd;
+}
+
+Result<std::vector<std::string>> names_in(int folder) {
+  Fd copy(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  DIR* raw = copy ? fdopendir(copy.get()) : nullptr;
+  if (raw == nullptr) return errno_error(errno, "reading a folder");
+  static_cast<void>(copy.release());  // the stream's now
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(raw, ::closedir);
+  std::vector<std::string> names;
+  while (const dirent* entry = readdir(stream.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 Result<void> remove_at(int folder, const std::string& name) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -42,6 +43,9 @@ class Tree {
   Fd cached_;
   std::string cached_path_;
 };
+
+// The names in an open folder, sorted, without "." and "..".
+[[nodiscard]] Result<std::vector<std::string>> names_in(int folder);
 
 // Removes `name` in `folder` with all below it, without following links; absent is no error.
 [[nodiscard]] Result<void> remove_at(int folder, const std::string& name);
