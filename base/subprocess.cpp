@@ -20,6 +20,8 @@ namespace lab {
 namespace {
 
 constexpr std::size_t kept_bytes_max = std::size_t{64} << 20;
+constexpr std::chrono::milliseconds stop_check_interval{50};
+constexpr std::chrono::seconds stop_grace{5};
 
 struct Pipe {
   Fd read;
@@ -132,11 +134,15 @@ class Pump {
     if (command_.input.empty()) in_.reset();
   }
 
-  // False when the deadline passed first.
+  // False when the deadline passed first, or a stop was asked for.
   bool run(CommandResult& result, TimePoint deadline) {
     SystemClock clock;
     while (out_ || errors_) {
       auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock.now()).count();
+      if (command_.stop.stop_possible()) {
+        if (command_.stop.stop_requested()) return false;
+        left = std::min<long>(left, stop_check_interval.count());
+      }
       if (left <= 0) return false;
       pollfd fds[3] = {
           {out_.get(), POLLIN, 0}, {errors_.get(), POLLIN, 0}, {in_.get(), POLLOUT, 0}};
@@ -188,6 +194,20 @@ bool reap(pid_t pid, int& status, TimePoint deadline) {
   }
 }
 
+// The whole process group ends, whether it listens to SIGTERM or not.
+void end_group(pid_t pid, bool gently) {
+  int status = 0;
+  if (gently) {
+    kill(-pid, SIGTERM);
+    if (reap(pid, status, SystemClock().now() + stop_grace)) {
+      kill(-pid, SIGKILL);
+      return;
+    }
+  }
+  kill(-pid, SIGKILL);
+  waitpid(pid, &status, 0);
+}
+
 std::string last_lines(const CommandResult& result) {
   std::string_view text = result.errors.empty() ? result.output : result.errors;
   while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
@@ -224,8 +244,11 @@ Result<CommandResult> run_command(const Command& command) {
   Pump pump(command, std::move(in.write), std::move(out.read), std::move(errors.read));
   bool ended = pump.run(result, deadline) && reap(pid, status, deadline);
   if (!ended) {
-    kill(-pid, SIGKILL);
-    waitpid(pid, &status, 0);
+    const bool stopped = command.stop.stop_requested();
+    end_group(pid, stopped);
+    if (stopped) {
+      return make_error(Code::cancelled, "`{}` was stopped", shell_quote(command.argv));
+    }
     return make_error(Code::deadline_exceeded, "`{}` did not end within {} ms; its last output: {}",
                       shell_quote(command.argv), command.timeout.count(), last_lines(result));
   }

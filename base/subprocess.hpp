@@ -9,6 +9,7 @@
 #include <chrono>
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct Command {
   std::chrono::milliseconds timeout{
       60'000};                // then SIGKILL to the group and Code::deadline_exceeded
   bool merge_stderr = false;  // standard error goes into `output` too
+  // Once asked to stop: SIGTERM to the group, SIGKILL 5 s later, and Code::cancelled.
+  std::stop_token stop;
 };
 
 struct CommandResult {

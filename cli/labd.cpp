@@ -150,7 +150,10 @@ class MirrorServer {
     log::info("image mirror on {}:{}, serving {}", config.address, *port, config.catalogue);
     return port;
   }
-  void stop() { server_.stop(); }
+  void stop() {
+    server_.stop();
+    if (mirror_) mirror_->stop();
+  }
 
  private:
   std::optional<provision::Mirror> mirror_;

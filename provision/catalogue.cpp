@@ -127,8 +127,8 @@ struct Below {
 
 class Builder {
  public:
-  Builder(ImageLayout& layout, const CatalogueProgress& progress)
-      : layout_(layout), progress_(progress) {}
+  Builder(ImageLayout& layout, const CatalogueProgress& progress, std::stop_token stop = {})
+      : layout_(layout), progress_(progress), stop_(std::move(stop)) {}
 
   // Builds the recipe, and what it builds upon, unless the layout has them.
   Result<void> ensure(const std::string& name) {
@@ -191,13 +191,15 @@ class Builder {
   Result<void> run_script(const Recipe& recipe, const fs::path& work) const {
     LAB_CHECK(make_directories(work / "files"));
     for (const auto& [file, content] : recipe.files) {
+      LAB_CHECK(make_directories((work / "files" / file).parent_path()));
       LAB_CHECK(write_file(work / "files" / file, content));
     }
     LAB_CHECK(write_file(work / "build.sh", recipe.build));
     Command command{.argv = {"sh", "build.sh"},
                     .working_directory = work.string(),
                     .timeout = build_timeout,
-                    .merge_stderr = true};
+                    .merge_stderr = true,
+                    .stop = stop_};
     LAB_CHECK(run_checked(command));
     if (!fs::exists(work / "layer.tar")) {
       return make_error(Code::internal, "its build.sh made no layer.tar");
@@ -273,6 +275,7 @@ class Builder {
 
   ImageLayout& layout_;
   const CatalogueProgress& progress_;
+  std::stop_token stop_;
 };
 
 // Whether all of it is there; needs no lock.
@@ -297,13 +300,13 @@ Result<Fd> lock(const fs::path& dir, const CatalogueProgress& progress) {
 }  // namespace
 
 Result<void> ensure_catalogue(const fs::path& dir, const std::vector<std::string>& names,
-                              const CatalogueProgress& progress) {
+                              const CatalogueProgress& progress, const std::stop_token& stop) {
   ImageLayout layout(dir);
   LAB_TRY(bool present, all_present(layout, names));
   if (present) return {};
   LAB_CHECK(layout.create());
   LAB_TRY(Fd held, lock(dir, progress));
-  Builder builder(layout, progress);
+  Builder builder(layout, progress, stop);
   std::optional<Error> failure;
   for (const std::string& name : names) {
     Result<void> ensured = builder.ensure(name);
@@ -314,10 +317,6 @@ Result<void> ensure_catalogue(const fs::path& dir, const std::vector<std::string
   layout.remove_unused_blobs();
   if (failure) return *failure;
   return {};
-}
-
-Result<void> ensure_catalogue(const fs::path& dir, const CatalogueProgress& progress) {
-  return ensure_catalogue(dir, catalogue_names(), progress);
 }
 
 }  // namespace lab::provision

@@ -23,6 +23,7 @@ Result<void> read_description(std::string_view text, Recipe& recipe) {
   if (auto* tags = object.if_contains("tags")) {
     for (const auto& tag : tags->as_array()) recipe.tags.emplace_back(tag.as_string());
   }
+  if (auto* on_demand = object.if_contains("on_demand")) recipe.on_demand = on_demand->as_bool();
   if (auto* config = object.if_contains("config")) recipe.config = config->as_object();
   return {};
 }
@@ -34,6 +35,15 @@ std::vector<std::string> catalogue_names() {
   for (const auto& [path, content] : catalogue_files()) {
     if (path.ends_with("/image.json")) names.push_back(path.substr(0, path.find('/')));
   }
+  return names;
+}
+
+std::vector<std::string> initial_catalogue_names() {
+  std::vector<std::string> names = catalogue_names();
+  std::erase_if(names, [](const std::string& name) {
+    const Result<Recipe> recipe = load_recipe(name);
+    return recipe && recipe->on_demand;
+  });
   return names;
 }
 
@@ -49,7 +59,10 @@ Result<Recipe> load_recipe(const std::string& name) {
   recipe.name = name;
   LAB_CHECK(read_description(description->second, recipe));
   for (const auto& [path, content] : files) {
-    if (path.starts_with(name + "/")) recipe.files.emplace(path.substr(name.size() + 1), content);
+    const std::string_view folder = std::string_view(path).substr(0, path.find('/'));
+    const std::string file = path.substr(std::min(path.size(), folder.size() + 1));
+    if (folder == name) recipe.files.emplace(file, content);
+    if (folder == recipe.base) recipe.files.emplace("base/" + file, content);
   }
   recipe.build = fmt::format(
       "set -eu\n{}\n"

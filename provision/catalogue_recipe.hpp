@@ -15,12 +15,14 @@ namespace lab::provision {
 [[nodiscard]] const std::map<std::string, std::string_view>& catalogue_files();
 
 struct Recipe {
-  std::string name;                               // also the repository's
-  std::string base;                               // the recipe whose layers lie below; empty: none
-  std::vector<std::string> tags;                  // empty: the build tells them
-  boost::json::object config;                     // the image's "config", as Docker stores it
-  std::string build;                              // the whole shell script
-  std::map<std::string, std::string_view> files;  // the recipe's own, by their names
+  std::string name;               // also the repository's
+  std::string base;               // the recipe whose layers lie below; empty: none
+  std::vector<std::string> tags;  // empty: the build tells them
+  boost::json::object config;     // the image's "config", as Docker stores it
+  std::string build;              // the whole shell script
+  bool on_demand = false;         // not built before somebody asks for it
+  // The recipe's own, by their names, and those of its base as "base/NAME".
+  std::map<std::string, std::string_view> files;
   // Changes when anything does that the image is made from (base's recipe included), but for the
   // packages: 64 hexadecimal digits.
   std::string hash;

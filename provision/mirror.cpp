@@ -10,6 +10,9 @@
 
 #include "base/blocking.hpp"
 #include "base/file.hpp"
+#include "base/log.hpp"
+#include "provision/catalogue.hpp"
+#include "provision/catalogue_recipe.hpp"
 #include "provision/image_layout.hpp"
 
 namespace lab::provision {
@@ -173,6 +176,19 @@ struct Mirror::Impl {
     co_return co_await exchange.respond(std::move(response));
   }
 
+  // Whether the repository is in the layout afterwards; what a build failed of is for the log.
+  asio::awaitable<bool> have_repository(std::string repository) {
+    if (has_repository(repository)) co_return true;
+    if (!load_recipe(repository)) co_return false;
+    log::info("building image {} for the mirror", repository);
+    std::function<Result<void>()> work = [this, &repository] {
+      return ensure_catalogue(layout.folder(), {repository}, {}, builds.get_token());
+    };
+    const Result<void> built = co_await run_blocking(std::move(work));
+    if (!built) log::error("image mirror: {}", built.error().message);
+    co_return has_repository(repository);
+  }
+
   static http::Response unknown_name(std::string_view name) {
     return refusal(404, "NAME_UNKNOWN", fmt::format("the lab's mirror has no image {}", name));
   }
@@ -181,13 +197,14 @@ struct Mirror::Impl {
     const std::string name = exchange.parameter("name");
     const std::string reference = exchange.parameter("reference");
     const std::string repository = repository_name(name);
+    const bool there = co_await have_repository(repository);
     http::Response response;
     if (const TaggedImage* image = find(repository, reference); image != nullptr) {
       LAB_CO_TRY(std::string body, read_file(layout.blob_path(image->manifest.digest)));
       response = {200, common_headers(image->media_type), std::move(body)};
       response.headers.set("Docker-Content-Digest", image->manifest.digest);
       response.headers.set("ETag", "\"" + image->manifest.digest + "\"");
-    } else if (has_repository(repository)) {
+    } else if (there) {
       response = refusal(404, "MANIFEST_UNKNOWN",
                          fmt::format("the lab's mirror has no {}:{}", name, reference));
     } else {
@@ -232,10 +249,13 @@ struct Mirror::Impl {
   ImageLayout layout;
   std::vector<TaggedImage> known;
   struct stat seen {};
+  std::stop_source builds;
 };
 
 Mirror::Mirror(fs::path layout) : impl_(std::make_unique<Impl>(std::move(layout))) {}
 Mirror::~Mirror() = default;
+
+void Mirror::stop() { impl_->builds.request_stop(); }
 
 void Mirror::add_routes(http::Router& router) {
   Impl* impl = impl_.get();

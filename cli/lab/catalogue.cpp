@@ -32,13 +32,13 @@ void add_catalogue(CLI::App& app, Globals& globals) {
       "catalogue",
       "Build the container images of the labs' mirror where they are missing; list them");
   auto names = std::make_shared<std::vector<std::string>>();
-  verb->add_option("name", *names, "Images; all without one")
+  verb->add_option("name", *names, "Images; without one, those that a lab starts with")
       ->check(CLI::IsMember(provision::catalogue_names()));
   verb->callback([names, &globals] {
     const auto folder = provision::catalogue_directory(provision::cache_root());
     const auto progress = [](std::string_view line) { fmt::print(stderr, "{}\n", line); };
     check_or_fail(provision::ensure_catalogue(
-        folder, names->empty() ? provision::catalogue_names() : *names, progress));
+        folder, names->empty() ? provision::initial_catalogue_names() : *names, progress));
     print_images(value_or_fail(provision::ImageLayout(folder).images()), globals.json);
   });
 }

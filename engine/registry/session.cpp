@@ -21,6 +21,8 @@ constexpr std::size_t manifest_bytes_max = std::size_t{4} << 20;
 constexpr std::size_t error_bytes_max = std::size_t{64} << 10;
 constexpr std::chrono::milliseconds upload_timeout = std::chrono::minutes(30);
 constexpr std::chrono::milliseconds body_timeout = std::chrono::seconds(60);
+// A mirror may have to fetch the image first, or to make it.
+constexpr std::chrono::milliseconds mirror_timeout = std::chrono::minutes(10);
 constexpr std::string_view user_agent = "swarmlab/" LAB_VERSION;
 
 bool is_redirect(int status) {
@@ -265,6 +267,7 @@ asio::awaitable<Result<void>> Session::check_credentials() {
 asio::awaitable<Result<FetchedManifest>> Session::manifest(std::string reference) {
   http::ClientRequest get;
   get.target = path("manifests/" + reference);
+  if (host_.mirror) get.timeout = mirror_timeout;
   for (const std::string_view type : {docker_manifest, docker_list, oci_index, oci_manifest}) {
     get.headers.add("Accept", std::string(type));
   }

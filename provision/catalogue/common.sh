@@ -54,11 +54,51 @@ debootstrap_tar() {
     "$@" bookworm "$output" - < apt-sources
 }
 
-# layer_from FOLDER: packs the folder as layer.tar, everything owned by root, in a fixed order, no
-# file newer than SOURCE_DATE_EPOCH.
+pack() {
+  owner=$1
+  shift
+  tar --file layer.tar --format=pax --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime \
+    --sort=name --owner="$owner" --group="$owner" --numeric-owner \
+    --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime --no-acls --no-xattrs --no-selinux "$@"
+}
+
+# layer_from FOLDER [ID PATH]: packs the folder as layer.tar, everything owned by root but for the folder PATH in it, which
+# belongs to the user ID; in a fixed order, no file newer than SOURCE_DATE_EPOCH.
 layer_from() {
-  tar --create --file layer.tar --directory "$1" --format=pax \
-    --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime \
-    --sort=name --owner=0 --group=0 --numeric-owner \
-    --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime --no-acls --no-xattrs --no-selinux .
+  pack 0 --create --directory "$1" .
+  [ $# -lt 3 ] || pack "$2" --append --directory "$1" --no-recursion "./$3"
+}
+
+# A registry's tags of a version: "1.22.1" -> latest, 1, 1.22, 1.22.1.
+write_tags() {
+  printf '%s\n' latest "${1%%.*}" "${1%.*}" "$1" | awk '!seen[$0]++' > tags
+}
+
+# install_program FILE...: copies programs of packages/ to the same places in root/, with the C
+# library's loader and the shared libraries that they are linked to.
+install_program() {
+  loader=$(cd packages && find lib64 lib -maxdepth 1 -name 'ld-linux*.so.*' | head -n 1)
+  [ -n "$loader" ] || fail "package libc6 holds no loader"
+  search=$(find packages/lib packages/usr/lib -maxdepth 1 -name '*-linux-gnu*' -type d | paste -sd :)
+  # What the package has at that place is a link into the system that it is unpacked on.
+  interpreter=$(find packages/lib packages/usr/lib -name "$(basename "$loader")" -type f | head -n 1)
+  install -D -m 755 "$interpreter" "root/$loader"
+  for program in "$@"; do
+    [ -f "packages/$program" ] || fail "the packages hold no program /$program"
+    install -D -m 755 "packages/$program" "root/$program"
+    "$interpreter" --library-path "$search" --list "packages/$program" > libraries
+    ! grep 'not found' libraries || fail "the packages lack a library of /$program"
+    sed -n 's#^\t*lib.* => packages/\([^ ]*\) .*#\1#p' libraries | while read -r library; do
+      install -D -m 644 "packages/$library" "root/$library"
+    done
+  done
+}
+
+# add_user NAME ID HOME: a system user with a group of its own in root/, beside those of the image busybox.
+add_user() {
+  mkdir -p root/etc
+  cp files/base/passwd files/base/group root/etc/
+  echo "$1:x:$2:$2:$1:$3:/bin/false" >> root/etc/passwd
+  echo "$1:x:$2:" >> root/etc/group
+  chmod 644 root/etc/passwd root/etc/group
 }

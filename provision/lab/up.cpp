@@ -270,7 +270,7 @@ Result<void> Up::plan_machine(const MachineConfig& machine, const NodePrograms& 
 
 Task Up::catalogue() {
   std::function<Result<void>()> work = [this] {
-    return ensure_catalogue(catalogue_directory(root_),
+    return ensure_catalogue(catalogue_directory(root_), initial_catalogue_names(),
                             [this](std::string_view line) { progress_.step("images", line); });
   };
   catalogue_result_ = co_await run_blocking(std::move(work));

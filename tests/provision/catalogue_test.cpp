@@ -25,9 +25,25 @@ json::object blob_json(const ImageLayout& layout, std::string_view digest) {
 
 TEST(Catalogue, HasTheImagesOfTheTutorial) {
   const std::vector<std::string> names = catalogue_names();
-  for (const char* name : {"busybox", "debian", "hello-world", "registry"}) {
+  for (const char* name :
+       {"busybox", "debian", "hello-world", "nginx", "node", "redis", "registry"}) {
     EXPECT_TRUE(std::count(names.begin(), names.end(), name) == 1) << name;
   }
+}
+
+TEST(Catalogue, BuildsAtFirstWhatALabStartsWith) {
+  const std::vector<std::string> expected = {"busybox", "debian", "hello-world", "registry"};
+  EXPECT_EQ(initial_catalogue_names(), expected);
+}
+
+TEST(Catalogue, EndsABuildThatIsToStop) {
+  TemporaryDirectory folder;
+  std::stop_source stop;
+  stop.request_stop();
+  const Result<void> built = ensure_catalogue(folder.path(), hello, {}, stop.get_token());
+  ASSERT_FALSE(built);
+  EXPECT_EQ(built.error().code, Code::cancelled);
+  EXPECT_TRUE(ImageLayout(folder.path()).images().value().empty());
 }
 
 TEST(Catalogue, EveryRecipeLoadsWithItsBase) {

@@ -14,7 +14,7 @@
 namespace lab::provision {
 namespace {
 
-// A mirror on a free port of loopback over a layout with one image, debian:12 = debian:latest.
+// A mirror on a free port of loopback over a layout with one image, shop:12 = shop:latest.
 class MirrorTest : public testing::Test {
  protected:
   MirrorTest() : layout_(folder_.path() / "layout"), mirror_(layout_.folder()) {
@@ -34,8 +34,8 @@ class MirrorTest : public testing::Test {
     layer_ = layout_.put(std::string(1'500'000, 'x') + "end").value();
     manifest_ = layout_.put(R"({"schemaVersion":2})").value();
     const std::string type(manifest_media_type);
-    ASSERT_TRUE(layout_.replace_repository("debian", {{"debian", "12", manifest_, type, ""},
-                                                      {"debian", "latest", manifest_, type, ""}}));
+    ASSERT_TRUE(layout_.replace_repository(
+        "shop", {{"shop", "12", manifest_, type, ""}, {"shop", "latest", manifest_, type, ""}}));
   }
 
   http::Response ask(std::string target, std::string method = "GET", http::Headers headers = {}) {
@@ -77,17 +77,29 @@ TEST_F(MirrorTest, TellsItsProtocol) {
   EXPECT_EQ(response.headers.get("Docker-Distribution-Api-Version"), "registry/2.0");
 }
 
+TEST_F(MirrorTest, BuildsAnImageOfTheCatalogueWhenItIsFirstAskedFor) {
+  ASSERT_EQ(ask("/v2/library/hello-world/manifests/latest").status, 200);
+  EXPECT_EQ(ask("/v2/library/hello-world/manifests/another").status, 404);
+}
+
+TEST_F(MirrorTest, BuildsNoImageOnceItWasStopped) {
+  mirror_.stop();
+  const http::Response response = ask("/v2/library/hello-world/manifests/latest");
+  EXPECT_EQ(response.status, 404);
+  EXPECT_EQ(error_code(response), "NAME_UNKNOWN");
+}
+
 TEST_F(MirrorTest, SeesImagesThatAppearLater) {
-  http::Response before = ask("/v2/library/debian/manifests/12");
+  http::Response before = ask("/v2/library/shop/manifests/12");
   EXPECT_EQ(before.status, 404);
   EXPECT_EQ(error_code(before), "NAME_UNKNOWN");
   fill();
-  EXPECT_EQ(ask("/v2/library/debian/manifests/12").status, 200);
+  EXPECT_EQ(ask("/v2/library/shop/manifests/12").status, 200);
 }
 
 TEST_F(MirrorTest, ServesManifestsByTagAndDigestWithAndWithoutLibrary) {
   fill();
-  for (const std::string name : {"debian", "library/debian"}) {
+  for (const std::string name : {"shop", "library/shop"}) {
     for (const std::string& reference : std::vector<std::string>{"latest", manifest_.digest}) {
       http::Response response = ask("/v2/" + name + "/manifests/" + reference + "?ns=docker.io");
       EXPECT_EQ(response.status, 200) << name << " " << reference;
@@ -100,25 +112,25 @@ TEST_F(MirrorTest, ServesManifestsByTagAndDigestWithAndWithoutLibrary) {
 
 TEST_F(MirrorTest, AnswersHeadWithTheLengthAndNoBody) {
   fill();
-  http::Response manifest = ask("/v2/debian/manifests/12", "HEAD");
+  http::Response manifest = ask("/v2/shop/manifests/12", "HEAD");
   EXPECT_EQ(manifest.status, 200);
   EXPECT_EQ(manifest.headers.get("Content-Length"), std::to_string(manifest_.size_bytes));
   EXPECT_TRUE(manifest.body.empty());
-  http::Response layer = ask("/v2/debian/blobs/" + layer_.digest, "HEAD");
+  http::Response layer = ask("/v2/shop/blobs/" + layer_.digest, "HEAD");
   EXPECT_EQ(layer.headers.get("Content-Length"), std::to_string(layer_.size_bytes));
   EXPECT_TRUE(layer.body.empty());
 }
 
 TEST_F(MirrorTest, ServesBlobsWhole) {
   fill();
-  http::Response response = ask("/v2/library/debian/blobs/" + layer_.digest);
+  http::Response response = ask("/v2/library/shop/blobs/" + layer_.digest);
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ("sha256:" + sha256_hex(response.body), layer_.digest);
 }
 
 TEST_F(MirrorTest, ServesRangesOfBlobs) {
   fill();
-  const std::string blob = "/v2/debian/blobs/" + layer_.digest;
+  const std::string blob = "/v2/shop/blobs/" + layer_.digest;
   http::Response tail = ask(blob, "GET", {{"Range", "bytes=1500000-"}});
   EXPECT_EQ(tail.status, 206);
   EXPECT_EQ(tail.body, "end");
@@ -132,21 +144,21 @@ TEST_F(MirrorTest, ServesRangesOfBlobs) {
 
 TEST_F(MirrorTest, ListsTagsAndRepositories) {
   fill();
-  EXPECT_EQ(ask("/v2/library/debian/tags/list").body,
-            R"({"name":"library/debian","tags":["12","latest"]})");
-  EXPECT_EQ(ask("/v2/_catalog").body, R"({"repositories":["debian"]})");
+  EXPECT_EQ(ask("/v2/library/shop/tags/list").body,
+            R"({"name":"library/shop","tags":["12","latest"]})");
+  EXPECT_EQ(ask("/v2/_catalog").body, R"({"repositories":["shop"]})");
 }
 
 TEST_F(MirrorTest, RefusesWhatItLacksInTheProtocolsForm) {
   fill();
-  EXPECT_EQ(error_code(ask("/v2/debian/manifests/13")), "MANIFEST_UNKNOWN");
+  EXPECT_EQ(error_code(ask("/v2/shop/manifests/13")), "MANIFEST_UNKNOWN");
   EXPECT_EQ(error_code(ask("/v2/ubuntu/manifests/12")), "NAME_UNKNOWN");
   EXPECT_EQ(error_code(ask("/v2/ubuntu/tags/list")), "NAME_UNKNOWN");
   const std::string none = "sha256:" + std::string(64, '0');
-  EXPECT_EQ(error_code(ask("/v2/debian/blobs/" + none)), "BLOB_UNKNOWN");
-  EXPECT_EQ(error_code(ask("/v2/debian/blobs/sha256:..")), "BLOB_UNKNOWN");
-  EXPECT_EQ(ask("/v2/debian/blobs/sha256:..%2f..%2f..%2findex.json").status, 404);
-  EXPECT_EQ(ask("/v2/debian/blobs/" + none, "HEAD").status, 404);
+  EXPECT_EQ(error_code(ask("/v2/shop/blobs/" + none)), "BLOB_UNKNOWN");
+  EXPECT_EQ(error_code(ask("/v2/shop/blobs/sha256:..")), "BLOB_UNKNOWN");
+  EXPECT_EQ(ask("/v2/shop/blobs/sha256:..%2f..%2f..%2findex.json").status, 404);
+  EXPECT_EQ(ask("/v2/shop/blobs/" + none, "HEAD").status, 404);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ cp files/passwd files/group files/nsswitch.conf root/etc/
 chmod 644 root/etc/*
 layer_from root
 
-# "BusyBox v1.35.0 (Debian ...)" -> 1, 1.35, 1.35.0
+# "BusyBox v1.35.0 (Debian ...)" -> 1.35.0
 version=$(root/bin/busybox | sed -n '1s/^BusyBox v\([0-9.]*\).*/\1/p')
 [ -n "$version" ] || fail "busybox does not tell its version"
-printf '%s\n' latest "${version%%.*}" "${version%.*}" "$version" > tags
+write_tags "$version"
