@@ -2,6 +2,7 @@
 
 #include "base/blocking.hpp"
 #include "engine/api/exchange.hpp"
+#include "engine/api/filters.hpp"
 #include "engine/api/routes.hpp"
 #include "engine/container/config.hpp"
 #include "engine/container/inspect.hpp"
@@ -198,23 +199,25 @@ asio::awaitable<Result<void>> top(Engine& engine, http::Exchange& exchange) {
   co_return co_await respond_json(exchange, 200, std::move(table));
 }
 
+std::map<std::string, std::string> labels_of(const container::Container& container) {
+  std::map<std::string, std::string> labels;
+  const json::object& given = object_of(container.config, "Labels");
+  for (const auto& label : given) labels[label.key()] = text_of(given, label.key());
+  return labels;
+}
+
 asio::awaitable<Result<void>> prune(Engine& engine, http::Exchange& exchange) {
-  LAB_CO_TRY(Filters filters, read_filters(exchange.request().query));
-  std::optional<WallTime> until;
-  if (auto limit = filters.find("until"); limit != filters.end() && !limit->second.empty()) {
-    LAB_CO_TRY(until, parse_time(limit->second.front(), engine.clock().wall_now()));
-    filters.erase(limit);
-  }
-  container::ListOptions options;
-  options.all = true;
-  options.filters = std::move(filters);
-  LAB_CO_TRY(auto selected, container::select(engine.containers(), options));
+  LAB_CO_TRY(FilterSet filters, FilterSet::parse(exchange.request().query.get("filters")));
+  LAB_CO_CHECK(filters.check_names({"label", "label!", "until"}));
+  LAB_CO_TRY(const std::int64_t until, until_of(filters, engine.clock()));
   json::array deleted;
   std::uint64_t reclaimed_bytes = 0;
-  for (const ContainerPtr& container : selected) {
+  for (const ContainerPtr& container : engine.containers().list()) {
     if (container->state.running || container->state.restarting) continue;
-    if (until && std::chrono::seconds(container->created_seconds) > until->time_since_epoch())
-      continue;
+    if (container->created_seconds > until) continue;
+    const auto labels = labels_of(*container);
+    const bool kept = filters.has("label!") && filters.match_labels("label!", labels);
+    if (kept || !filters.match_labels("label", labels)) continue;
     LAB_CO_TRY(container::ContainerSizes sizes, co_await measured(engine, container));
     container::RemoveOptions how;
     Result<void> removed = co_await engine.containers().remove(container, how);

@@ -267,6 +267,9 @@ Result<json::object> complete_host_config(const json::object& given) {
   host["RestartPolicy"] =
       json::object{{"Name", text_of(policy, "Name")},
                    {"MaximumRetryCount", integer_of(policy, "MaximumRetryCount")}};
+  // What stands for "no limit" in a client's form is nothing in the document.
+  if (integer_of(host, "MemorySwappiness") == -1) host["MemorySwappiness"] = nullptr;
+  if (integer_of(host, "PidsLimit") <= 0) host["PidsLimit"] = nullptr;
   if (flag_of(host, "Privileged")) {
     host["MaskedPaths"] = nullptr;
     host["ReadonlyPaths"] = nullptr;

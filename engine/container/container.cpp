@@ -87,7 +87,9 @@ json::object Container::to_document() const {
                         {"restart_count", restart_count},
                         {"stopped_by_user", stopped_by_user},
                         {"networks", std::move(network_documents)},
-                        {"name_generated", name_generated}};
+                        {"name_generated", name_generated},
+                        {"last_sandbox_id", last_sandbox_id},
+                        {"last_sandbox_key", last_sandbox_key}};
   if (sandbox) document["sandbox"] = network::to_document(*sandbox);
   return document;
 }
@@ -121,6 +123,8 @@ Result<ContainerPtr> container_from_document(const json::object& document,
   for (const auto& network : networks)
     container->networks[network.key()] = object_of(networks, network.key());
   container->name_generated = flag_of(document, "name_generated");
+  container->last_sandbox_id = text_of(document, "last_sandbox_id");
+  container->last_sandbox_key = text_of(document, "last_sandbox_key");
   if (document.contains("sandbox"))
     container->sandbox = network::sandbox_from_document(object_of(document, "sandbox"));
   return container;

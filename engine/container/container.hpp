@@ -68,6 +68,9 @@ struct Container {
   int restart_count = 0;
   bool stopped_by_user = false;
   std::optional<network::Sandbox> sandbox;  // while it runs
+  // The id and place of the sandbox of its last run, which documents go on to show.
+  std::string last_sandbox_id;
+  std::string last_sandbox_key;
   // Where it was or will be attached, by network name: the wishes in the API's EndpointSettings.
   std::map<std::string, boost::json::object> networks;
   bool name_generated = false;

@@ -104,6 +104,10 @@ class Containers final : public image::ImageUsers {
   [[nodiscard]] RootfsPaths rootfs(const std::string& id) const;
   // The layers below the container's writable one, topmost first.
   [[nodiscard]] Result<std::vector<std::filesystem::path>> lowers(const std::string& id) const;
+  // The sandbox's file; the host's own namespace has Docker's name for it.
+  [[nodiscard]] std::filesystem::path sandbox_key(const network::Sandbox& sandbox) const {
+    return sandbox.key.empty() ? services_.networks.host_key() : sandbox.key;
+  }
   [[nodiscard]] const Services& services() const { return services_; }
   [[nodiscard]] const HostFeatures& host() const { return host_; }
   // Called for every container that begins to run or is found running at our start.

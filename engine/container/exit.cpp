@@ -70,7 +70,11 @@ asio::awaitable<void> Containers::clean_up(ContainerPtr container) {
     unmount_rootfs(rootfs(id));
     release_volumes(*container);
   });
-  if (sandbox) services_.networks.release(*sandbox);
+  if (sandbox) {
+    services_.networks.release(*sandbox);
+    container->last_sandbox_id = sandbox->id;
+    container->last_sandbox_key = sandbox_key(*sandbox).string();
+  }
   container->sandbox.reset();
 }
 

@@ -88,18 +88,16 @@ json::object network_settings(const Containers& containers, const Container& con
   json::object networks = networks_document(container);
   const json::object& first = object_of(networks, "bridge");
   auto of_bridge = [&first](std::string_view key) { return json::value(text_of(first, key)); };
-  const network::Sandbox* sandbox = container.sandbox ? &*container.sandbox : nullptr;
-  // The host's own namespace has Docker's name for it.
-  std::filesystem::path key;
-  if (sandbox != nullptr)
-    key = sandbox->key.empty() ? containers.services().networks.host_key() : sandbox->key;
+  const std::string id = container.sandbox ? container.sandbox->id : container.last_sandbox_id;
+  const std::string key = container.sandbox ? containers.sandbox_key(*container.sandbox).string()
+                                            : container.last_sandbox_key;
   json::object settings{{"Bridge", ""},
-                        {"SandboxID", sandbox != nullptr ? sandbox->id : ""},
+                        {"SandboxID", id},
                         {"HairpinMode", false},
                         {"LinkLocalIPv6Address", ""},
                         {"LinkLocalIPv6PrefixLen", 0},
                         {"Ports", ports_document(container)},
-                        {"SandboxKey", key.string()},
+                        {"SandboxKey", key},
                         {"SecondaryIPAddresses", nullptr},
                         {"SecondaryIPv6Addresses", nullptr},
                         {"EndpointID", of_bridge("EndpointID")},

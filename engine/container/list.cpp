@@ -1,4 +1,5 @@
 #include <charconv>
+#include <regex>
 
 #include "engine/container/inspect.hpp"
 #include "engine/util/json.hpp"
@@ -26,15 +27,16 @@ bool has_volume(const Container& container, const std::string& wanted) {
 
 bool is_from_image(const Containers& containers, const Container& container,
                    const std::string& wanted) {
-  Result<image::ImagePtr> ancestor = containers.services().images.resolve(wanted);
-  if (!ancestor) return text_of(container.config, "Image") == wanted;
-  if ((*ancestor)->id == container.image_id) return true;
-  // An image that was built on it begins with its layers.
-  Result<image::ImagePtr> own = containers.services().images.by_id(container.image_id);
-  if (!own || (*ancestor)->diff_ids.empty()) return false;
-  const std::vector<std::string>& lower = (*ancestor)->diff_ids;
-  const std::vector<std::string>& all = (*own)->diff_ids;
-  return lower.size() < all.size() && std::equal(lower.begin(), lower.end(), all.begin());
+  const image::ImageStore& images = containers.services().images;
+  Result<image::ImagePtr> ancestor = images.resolve(wanted);
+  if (!ancestor) return false;
+  std::string id = container.image_id;
+  while (id != (*ancestor)->id) {
+    Result<image::ImagePtr> own = images.by_id(id);
+    if (!own || (*own)->parent.empty()) return false;
+    id = (*own)->parent;
+  }
+  return true;
 }
 
 bool is_on_network(const Containers& containers, const Container& container,
@@ -54,10 +56,43 @@ bool matches_port(const Container& container, const std::string& wanted, bool pu
   });
 }
 
+// As dockerd: the name with its slash or without is searched for the expression.
+bool matches_name(const Container& container, const std::string& wanted) {
+  try {
+    const std::regex expression(wanted);
+    return std::regex_search(container.name, expression) ||
+           std::regex_search("/" + container.name, expression);
+  } catch (const std::regex_error&) {
+    return container.name == wanted;
+  }
+}
+
+// Values that can match nothing are a client's mistake.
+Result<void> check_value(const Containers& containers, const std::string& name,
+                         const std::string& value) {
+  static const std::set<std::string> states{"created",  "dead",       "exited", "paused",
+                                            "removing", "restarting", "running"};
+  static const std::set<std::string> healths{"healthy", "none", "starting", "unhealthy"};
+  if (name == "status" && !states.contains(value))
+    return make_error(Code::invalid_argument, "Invalid filter 'status={}'", value);
+  if (name == "health" && !healths.contains(value))
+    return make_error(Code::invalid_argument, "Unrecognised filter value for health: {}", value);
+  if (name == "exited") {
+    int code = 0;
+    const char* end = value.data() + value.size();
+    const auto [at, failure] = std::from_chars(value.data(), end, code);
+    if (failure != std::errc() || at != end)
+      return make_error(Code::internal, "strconv.Atoi: parsing \"{}\": invalid syntax", value);
+  }
+  if ((name == "before" || name == "since") && !containers.find(value))
+    return make_error(Code::not_found, "no such container {}", value);
+  return {};
+}
+
 Result<bool> matches_value(const Containers& containers, const Container& container,
                            const std::string& name, const std::string& value) {
   if (name == "id") return container.id.starts_with(value);
-  if (name == "name") return ("/" + container.name).find(value) != std::string::npos;
+  if (name == "name") return matches_name(container, value);
   if (name == "label") return has_label(container, value);
   if (name == "status") return container.state.status() == value;
   if (name == "volume") return has_volume(container, value);
@@ -169,6 +204,9 @@ Result<std::vector<ContainerPtr>> select(const Containers& containers, const Lis
   bool all = options.all || options.limit > 0;
   // These filters imply stopped containers.
   for (const char* name : {"status", "exited"}) all = all || options.filters.contains(name);
+  for (const auto& [name, values] : options.filters) {
+    for (const std::string& value : values) LAB_CHECK(check_value(containers, name, value));
+  }
   std::vector<ContainerPtr> selected;
   for (const ContainerPtr& container : containers.list()) {
     const State& state = container->state;

@@ -71,14 +71,25 @@ json::object user_document(const User& user) {
   return document;
 }
 
+// Dockerd's: a default that the container sets stays in its place; a name without a value takes
+// the variable away.
 std::vector<std::string> environment_of(const Container& container, const User& user,
                                         bool terminal) {
-  std::vector<std::string> own = texts_of(container.config, "Env");
-  std::vector<std::string> all;
-  if (!has_variable(own, "PATH")) all.emplace_back(default_path);
-  all.push_back("HOSTNAME=" + text_of(container.config, "Hostname"));
-  if (terminal && !has_variable(own, "TERM")) all.emplace_back("TERM=xterm");
-  for (std::string& variable : own) all.push_back(std::move(variable));
+  std::vector<std::string> all{default_path, "HOSTNAME=" + text_of(container.config, "Hostname")};
+  if (terminal) all.emplace_back("TERM=xterm");
+  for (std::string& variable : texts_of(container.config, "Env")) {
+    const std::string_view name = std::string_view(variable).substr(0, variable.find('='));
+    const auto set = std::find_if(all.begin(), all.end(), [name](const std::string& other) {
+      return std::string_view(other).substr(0, other.find('=')) == name;
+    });
+    if (name.size() == variable.size()) {
+      if (set != all.end()) all.erase(set);
+    } else if (set != all.end()) {
+      *set = std::move(variable);
+    } else {
+      all.push_back(std::move(variable));
+    }
+  }
   if (!has_variable(all, "HOME")) all.push_back("HOME=" + (user.home.empty() ? "/" : user.home));
   return all;
 }

@@ -102,7 +102,7 @@ class Registry:
         document = {
             "architecture": "amd64",
             "os": "linux",
-            "created": "2026-01-01T00:00:00Z",
+            "created": f"2026-01-01T00:00:{len(self.manifests):02}Z",
             "config": config,
             "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]},
             "history": [{"created": "2026-01-01T00:00:00Z", "created_by": "test"} for _ in layers],
