@@ -145,7 +145,7 @@ class LibvirtProvider final : public Provider {
 
  private:
   Result<virConnectPtr> connection();
-  Result<void> open_root_session();
+  static Result<void> start_own_session();
   // The machine's domain; null when there is none; Code::conflict when it is not ours.
   Result<Domain> find(virConnectPtr connection, const MachineId& id);
   const KvmStatus& kvm() const {
@@ -176,24 +176,21 @@ class LibvirtProvider final : public Provider {
 Result<virConnectPtr> LibvirtProvider::connection() {
   const std::scoped_lock lock(mutex_);
   if (connection_ && virConnectIsAlive(connection_.get()) == 1) return connection_.get();
+  if (session_is_ours_to_start(uri_) && !session_answers()) LAB_CHECK(start_own_session());
   connection_.reset(virConnectOpen(uri_.c_str()));
-  if (!connection_ && session_is_ours_to_start(uri_)) LAB_CHECK(open_root_session());
   if (!connection_)
     return libvirt_error(Code::unavailable, fmt::format("connecting to libvirt at {}", uri_));
   return connection_.get();
 }
 
-// Leaves connection_ empty when the daemon does not answer in time.
-Result<void> LibvirtProvider::open_root_session() {
+// Returns when it answers, or does not in time: then opening a connection says why.
+Result<void> LibvirtProvider::start_own_session() {
   constexpr int look_again_ms = 20;  // libvirt has no way to wait for a daemon
   constexpr std::chrono::seconds time_max{20};
-  LAB_CHECK(start_root_session());
+  LAB_CHECK(start_session());
   const SystemClock clock;
   const TimePoint deadline = clock.now() + time_max;
-  while (!connection_ && clock.now() < deadline) {
-    poll(nullptr, 0, look_again_ms);
-    connection_.reset(virConnectOpen(uri_.c_str()));
-  }
+  while (!session_answers() && clock.now() < deadline) poll(nullptr, 0, look_again_ms);
   return {};
 }
 
