@@ -44,16 +44,6 @@ MachineSpec template_spec(const MachineSpec& like) {
   return spec;
 }
 
-// Everything that makes a template stale.
-std::string template_key(const MachineSpec& like, const std::string& emulator) {
-  const MachineSpec spec = template_spec(like);
-  std::string text = fmt::format("{}\n{}\n{}\n{}\n", emulator, spec.image.id, spec.disk_mib,
-                                 domain_xml(spec, false));
-  for (const SeedFile& file : template_seed_files(spec))
-    text += fmt::format("{} {:o} {}\n", file.path, file.mode, sha256_hex(file.content));
-  return sha256_hex(text).substr(0, 32);
-}
-
 constexpr std::string_view unfinished_prefix = ".new-";
 
 // Makes one template, in a folder of its own that is removed with what is left in it. Only one
@@ -170,6 +160,15 @@ Result<void> check_and_mark(const TemplateFolder& folder) {
 }
 
 }  // namespace
+
+std::string template_key(const MachineSpec& like, const std::string& emulator) {
+  const MachineSpec spec = template_spec(like);
+  std::string text = fmt::format("{}\n{}\n{}\n{}\n", emulator, spec.image.id, spec.disk_mib,
+                                 domain_xml(spec, false));
+  for (const SeedFile& file : template_seed_files(spec))
+    text += fmt::format("{} {:o} {}\n", file.path, file.mode, sha256_hex(file.content));
+  return sha256_hex(text).substr(0, 32);
+}
 
 asio::awaitable<Result<MachineTemplate>> ensure_template(
     Provider& provider, MachineSpec like, fs::path cache_root,

@@ -20,6 +20,11 @@ struct MachineTemplate {
   SavedState state;            // for Provider::start_saved()
 };
 
+// What a template of machines like this one is kept under: it differs with everything that makes
+// one stale (image and kernel, memory, processors, disk size, devices, what the seed brings) and
+// with `emulator` (Provider::emulator()), and is the same for what is only this machine's.
+[[nodiscard]] std::string template_key(const MachineSpec& like, const std::string& emulator);
+
 // The template of all machines that have `like`'s image, memory, processors, disk size and seed
 // files, on this emulator and processor; below `cache_root`/templates, under the hash of all that.
 // Where it is missing or damaged (each file has a checksum, compared once between two boots of the

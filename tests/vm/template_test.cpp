@@ -4,13 +4,70 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <functional>
+#include <set>
 
 #include "base/file.hpp"
+#include "vm/template.hpp"
 
 namespace lab::vm {
 namespace {
 
 namespace fs = std::filesystem;
+
+MachineSpec a_machine() {
+  MachineSpec spec;
+  spec.id = {"lab-123456", "vm1"};
+  spec.directory = "/labs/lab-123456/vm1";
+  spec.image.id = "image";
+  spec.image.base_disk = "/images/image/disk.raw";
+  spec.image.kernel = "/images/image/kernel";
+  spec.image.initrd = "/images/image/modules.cpio";
+  spec.seed_files = {{"/etc/systemd/system/engined.service", "[Service]", 0644}};
+  return spec;
+}
+
+// The key of a machine that is like a_machine() but for one thing.
+std::string key_with(const std::function<void(MachineSpec&)>& change) {
+  MachineSpec spec = a_machine();
+  change(spec);
+  return template_key(spec, "libvirt 1 qemu 2 emulated");
+}
+
+TEST(TemplateKey, DiffersWithEachThingThatMakesATemplateStale) {
+  std::set<std::string> keys = {key_with([](MachineSpec&) {})};
+  const std::vector<std::function<void(MachineSpec&)>> changes = {
+      [](MachineSpec& spec) { spec.image.id = "another recipe"; },
+      [](MachineSpec& spec) { spec.image.kernel = "/images/image/another-kernel"; },
+      [](MachineSpec& spec) { spec.memory_mib = 1024; },
+      [](MachineSpec& spec) { spec.cpus = 2; },
+      [](MachineSpec& spec) { spec.disk_mib = 9000; },
+      [](MachineSpec& spec) { spec.seed_files[0].content = "[Unit]"; },
+      [](MachineSpec& spec) { spec.seed_files[0].mode = 0600; },
+      [](MachineSpec& spec) { spec.seed_files[0].path = "/etc/systemd/system/swarmd.service"; },
+      [](MachineSpec& spec) { spec.seed_files.clear(); }};
+  for (const auto& change : changes) keys.insert(key_with(change));
+  // libvirt, QEMU, and the processor that guests see
+  for (const char* emulator : {"libvirt 2 qemu 2 emulated", "libvirt 1 qemu 3 emulated",
+                               "libvirt 1 qemu 2 model name: another"})
+    keys.insert(template_key(a_machine(), emulator));
+  EXPECT_EQ(keys.size(), 1 + changes.size() + 3);
+}
+
+TEST(TemplateKey, IsTheSameForWhatIsOnlyOneMachines) {
+  const std::string key = key_with([](MachineSpec&) {});
+  EXPECT_EQ(key, key_with([](MachineSpec& spec) {
+              spec.id = {"other-654321", "vm2"};
+              spec.directory = "/labs/other-654321/vm2";
+              spec.identity.hostname = "vm2";
+              spec.identity.lab_address = "192.168.50.5/24";
+              spec.identity.authorized_keys = {"ssh-ed25519 AAAA"};
+              spec.lab_nic = {"52:54:00:11:22:33", 20001, 20002};
+              spec.ssh_port = 20003;
+              spec.template_disk = "/templates/x/disk.qcow2";
+              spec.memory_file = "/templates/x/memory";
+            }));
+}
 
 class Template : public testing::Test {
  protected:
