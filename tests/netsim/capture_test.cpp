@@ -160,6 +160,40 @@ TEST_F(CaptureTest, OnlyTheChosenLinksAndWhatTheFilterLetsThrough) {
   EXPECT_TRUE(piece.last);
 }
 
+TEST_F(CaptureTest, MalformedFramesAreCountedAndTheNetworkGoesOn) {
+  CaptureOptions options;
+  options.filter = "ip6 protochain 6 or tcp port 80 or vlan 5 or ether[60:4] > 3 or len > 0";
+  begin(std::move(options));
+  teach();
+  Random random(7);
+  constexpr std::size_t longest = 65'000;
+  std::uint64_t malformed = 0;
+  for (const std::size_t size : {std::size_t{1}, std::size_t{6}, std::size_t{13},
+                                 frame_bytes_max + 1, std::size_t{20'000}, longest}) {
+    vm1_.send_raw(std::string(size, '\x02'));
+    ++malformed;
+    pump();
+  }
+  vm1_.send_raw(std::string(6, '\x02') + std::string(8, '\xff'));  // from a group
+  ++malformed;
+  // Whole headers, and behind them whatever there may be.
+  for (std::size_t size = 0; size < 400; size += 3) {
+    const std::uint16_t types[] = {0x0800, 0x86dd, 0x8100, 0x0806, 0x0003};
+    std::string frame = vm2_.mac() + vm1_.mac();
+    const std::uint16_t type = types[size % 5];
+    frame += {static_cast<char>(type >> 8), static_cast<char>(type & 0xff)};
+    for (std::size_t i = 0; i < size; ++i) frame += static_cast<char>(random.between(0, 255));
+    vm1_.send_raw(frame);
+    pump();
+  }
+  vm1_.send(&vm2_, std::string(100, ' ') + "and now in earnest");
+  pump();
+  const auto packets = captured();
+  ASSERT_GT(packets.size(), 100U);  // a filter that looks beyond a frame's end does not match it
+  EXPECT_NE(packets.back().frame.find("in earnest"), std::string::npos);
+  EXPECT_EQ(switch_.ports().front().counters.malformed, malformed);
+}
+
 TEST(Capture, AFilterThatDoesNotCompileIsAnError) {
   const auto made = Capture::make({{}, "tcp prot 80", 0}, {}, [] {});
   ASSERT_FALSE(made);
