@@ -1,85 +1,20 @@
 #include "provision/ssh.hpp"
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <pwd.h>
-#include <signal.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/clock.hpp"
-#include "base/file.hpp"
-#include "base/subprocess.hpp"
-#include "provision/ssh_keys.hpp"
+#include "tests/provision/own_sshd.hpp"
 
 namespace lab::provision {
 namespace {
 
 using std::chrono::milliseconds;
 
-std::uint16_t free_port() {
-  Fd fd(socket(AF_INET, SOCK_STREAM, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size);
-  return ntohs(address.sin_port);
-}
-
-// An OpenSSH server of our own on a loopback port, which knows one user key.
 class Ssh : public testing::Test {
  protected:
-  void SetUp() override {
-    SshKeyPair host = *make_ssh_key("host");
-    SshKeyPair user = *make_ssh_key("user");
-    std::string folder = directory_.path().string();
-    ASSERT_TRUE(write_file(folder + "/host", host.private_key, 0600));
-    ASSERT_TRUE(write_file(folder + "/authorized", user.public_key + "\n", 0600));
-    target_.name = "here";
-    target_.port = free_port();
-    target_.user = getpwuid(getuid())->pw_name;
-    target_.private_key = user.private_key;
-    target_.public_key = user.public_key;
-    target_.host_key = host.public_key;
-    std::string config = fmt::format(
-        "ListenAddress 127.0.0.1:{}\nHostKey {}/host\nAuthorizedKeysFile {}/authorized\n"
-        "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
-        "Subsystem sftp internal-sftp\n",
-        target_.port, folder, folder);
-    ASSERT_TRUE(write_file(folder + "/config", config));
-    if (getuid() == 0) {
-      ASSERT_TRUE(make_directories("/run/sshd"));
-    }
-    Command sshd{{"/usr/sbin/sshd", "-D", "-e", "-f", folder + "/config"}};
-    auto pid = spawn_daemon(sshd, folder + "/log");
-    ASSERT_TRUE(pid) << pid.error().message << " (package openssh-server)";
-    pid_ = *pid;
-  }
+  void SetUp() override { sshd_.start(); }
+  [[nodiscard]] Result<SshSession> connect() const { return sshd_.connect(); }
 
-  void TearDown() override {
-    if (pid_ <= 0) return;
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-  }
-
-  Result<SshSession> connect() { return connect(target_); }
-  static Result<SshSession> connect(const SshTarget& target) {
-    TimePoint deadline = SystemClock().now() + milliseconds(10'000);
-    for (;;) {
-      auto session = SshSession::connect(target, milliseconds(5000));
-      if (session || session.error().code != Code::unavailable || SystemClock().now() > deadline)
-        return session;
-      poll(nullptr, 0, 20);
-    }
-  }
-
-  TemporaryDirectory directory_{"lab-ssh-test"};
-  SshTarget target_;
-  pid_t pid_ = 0;
+  OwnSshd sshd_;
 };
 
 TEST_F(Ssh, ExecGivesStatusOutputAndErrors) {
@@ -167,19 +102,19 @@ TEST_F(Ssh, CheckedErrorHasCommandStatusAndOutput) {
 }
 
 TEST_F(Ssh, WrongHostKeyIsRefused) {
-  SshTarget target = target_;
+  SshTarget target = sshd_.target();
   target.host_key = make_ssh_key("other")->public_key;
-  auto session = connect(target);
+  auto session = OwnSshd::connect(target);
   ASSERT_FALSE(session);
   EXPECT_EQ(session.error().code, Code::unauthorized);
 }
 
 TEST_F(Ssh, UnknownUserKeyIsRefused) {
-  SshTarget target = target_;
+  SshTarget target = sshd_.target();
   SshKeyPair other = *make_ssh_key("other");
   target.private_key = other.private_key;
   target.public_key = other.public_key;
-  auto session = connect(target);
+  auto session = OwnSshd::connect(target);
   ASSERT_FALSE(session);
   EXPECT_EQ(session.error().code, Code::unauthorized);
 }
@@ -235,7 +170,7 @@ TEST_F(Ssh, SilentShellReadTimesOut) {
 TEST_F(Ssh, PutReplacesAndGetReadsBack) {
   auto session = connect();
   ASSERT_TRUE(session);
-  std::string path = (directory_.path() / "a file's name").string();
+  std::string path = (sshd_.folder() / "a file's name").string();
   ASSERT_TRUE(session->put("old", path, 0600, milliseconds(5000)));
   std::string content = std::string(3 << 20, 'b') + "end";
   auto put = session->put(content, path, 0755, milliseconds(20'000));
@@ -259,7 +194,7 @@ TEST_F(Ssh, GetOfMissingFileIsNotFound) {
 TEST(SshConnect, NothingListeningIsUnavailable) {
   SshTarget target;
   target.name = "vm9";
-  target.port = free_port();
+  target.port = OwnSshd::free_port();
   auto session = SshSession::connect(target, milliseconds(1000));
   ASSERT_FALSE(session);
   EXPECT_EQ(session.error().code, Code::unavailable);

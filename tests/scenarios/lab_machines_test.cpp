@@ -2,17 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/file.hpp"
-#include "base/subprocess.hpp"
-#include "provision/ssh_keys.hpp"
+#include "tests/provision/own_sshd.hpp"
 
 namespace lab::scenarios {
 namespace {
@@ -22,61 +16,14 @@ using testing::HasSubstr;
 
 constexpr milliseconds patience{20'000};
 
-std::uint16_t free_port() {
-  Fd fd(socket(AF_INET, SOCK_STREAM, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size);
-  return ntohs(address.sin_port);
-}
-
-// Machine "here" is this host behind an OpenSSH server of the test's own.
+// Machine "here" is this host.
 class LabMachinesTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const provision::SshKeyPair host = provision::make_ssh_key("host").value();
-    const provision::SshKeyPair user = provision::make_ssh_key("user").value();
-    const std::string folder = folder_.path().string();
-    ASSERT_TRUE(write_file(folder + "/host", host.private_key, 0600));
-    ASSERT_TRUE(write_file(folder + "/authorized", user.public_key + "\n", 0600));
-    target_.name = "here";
-    target_.port = free_port();
-    target_.user = getpwuid(getuid())->pw_name;
-    target_.private_key = user.private_key;
-    target_.public_key = user.public_key;
-    target_.host_key = host.public_key;
-    const std::string config = fmt::format(
-        "ListenAddress 127.0.0.1:{}\nHostKey {}/host\nAuthorizedKeysFile {}/authorized\n"
-        "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n",
-        target_.port, folder, folder);
-    ASSERT_TRUE(write_file(folder + "/config", config));
-    if (getuid() == 0) {
-      ASSERT_TRUE(make_directories("/run/sshd"));
-    }
-    const Command sshd{{"/usr/sbin/sshd", "-D", "-e", "-f", folder + "/config"}};
-    Result<pid_t> started = spawn_daemon(sshd, folder + "/log");
-    ASSERT_TRUE(started) << started.error().message << " (package openssh-server)";
-    sshd_ = *started;
-  }
-  void TearDown() override {
-    if (sshd_ <= 0) return;
-    kill(sshd_, SIGKILL);
-    waitpid(sshd_, nullptr, 0);
-  }
+  void SetUp() override { sshd_.start(); }
 
   Result<provision::SshSession> connect(const std::string& machine) {
     if (machine != "here") return make_error(Code::not_found, "no machine {}", machine);
-    const TimePoint deadline = clock_.now() + patience;
-    for (;;) {
-      Result<provision::SshSession> session = provision::SshSession::connect(target_, patience);
-      if (session || session.error().code != Code::unavailable || clock_.now() > deadline) {
-        return session;
-      }
-      poll(nullptr, 0, 20);
-    }
+    return sshd_.connect();
   }
 
   std::unique_ptr<Shell> open(const std::string& machine) {
@@ -88,10 +35,8 @@ class LabMachinesTest : public testing::Test {
     return std::move(*shell);
   }
 
-  TemporaryDirectory folder_;
+  provision::OwnSshd sshd_;
   SystemClock clock_;
-  provision::SshTarget target_;
-  pid_t sshd_ = 0;
   LabMachines machines_{[this](const std::string& machine) { return connect(machine); }, clock_,
                         "/opt/lab programs"};
 };
@@ -109,7 +54,7 @@ TEST_F(LabMachinesTest, AShellOverSshKeepsFolderAndVariables) {
 TEST_F(LabMachinesTest, WhatHangsBehindSshIsKilledThere) {
   std::unique_ptr<Shell> shell = open("here");
   ASSERT_TRUE(shell);
-  const std::string file = (folder_.path() / "pid").string();
+  const std::string file = (sshd_.folder() / "pid").string();
   Result<ShellOutput> output =
       shell->run("sleep 600 & echo $! > " + file + "; echo started; wait", milliseconds(1000));
   ASSERT_FALSE(output);
