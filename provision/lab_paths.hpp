@@ -32,6 +32,10 @@ struct LabPaths {
 
   [[nodiscard]] std::filesystem::path state() const { return directory / "state.json"; }
   [[nodiscard]] std::filesystem::path lock() const { return directory / "lock"; }
+  // Held while the machine's shared folders are copied.
+  [[nodiscard]] std::filesystem::path sync_lock(std::string_view machine) const {
+    return directory / ("sync-" + std::string(machine) + ".lock");
+  }
   [[nodiscard]] std::filesystem::path labd_config() const { return directory / "labd.json"; }
   [[nodiscard]] std::filesystem::path labd_socket() const { return directory / "labd.sock"; }
   [[nodiscard]] std::filesystem::path labd_log() const { return directory / "labd.log"; }

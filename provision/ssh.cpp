@@ -2,8 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <libssh2.h>
-#include <libssh2_sftp.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -12,18 +10,16 @@
 
 #include <mutex>
 
-#include "base/clock.hpp"
-#include "base/file.hpp"
-#include "base/subprocess.hpp"
+#include "provision/ssh_connection.hpp"
 #include "provision/ssh_keys.hpp"
 
 namespace lab::provision {
 
 using std::chrono::milliseconds;
 
-namespace {
-
 TimePoint deadline_after(milliseconds timeout) { return SystemClock().now() + timeout; }
+
+namespace {
 
 // 0 once the deadline has passed.
 int milliseconds_left(TimePoint deadline) {
@@ -110,126 +106,92 @@ int signal_status(const char* name) {
 
 }  // namespace
 
-// The connection. libssh2 runs in non-blocking mode; wait() is the one place where we block.
-struct SshSession::Impl {
-  SshTarget target;
-  Fd socket;
-  LIBSSH2_SESSION* session = nullptr;
-  LIBSSH2_SFTP* sftp = nullptr;
+SshSession::Impl::~Impl() {
+  if (session == nullptr) return;
+  // Nobody waits for a good-bye: a dead peer must not hold us. On a socket that is shut, what
+  // libssh2 still waits for fails, and it frees the session instead of asking to be called again.
+  libssh2_session_disconnect(session, "done");
+  shutdown(socket.get(), SHUT_RDWR);
+  if (sftp != nullptr) libssh2_sftp_shutdown(sftp);
+  for (int tries = 0; tries < 10; ++tries)
+    if (libssh2_session_free(session) != LIBSSH2_ERROR_EAGAIN) break;
+}
 
-  Impl() = default;
-  Impl(const Impl&) = delete;
-  Impl& operator=(const Impl&) = delete;
-  ~Impl() {
-    if (session == nullptr) return;
-    // Nobody waits for a good-bye: a dead peer must not hold us. On a socket that is shut, what
-    // libssh2 still waits for fails, and it frees the session instead of asking to be called again.
-    libssh2_session_disconnect(session, "done");
-    shutdown(socket.get(), SHUT_RDWR);
-    if (sftp != nullptr) libssh2_sftp_shutdown(sftp);
-    for (int tries = 0; tries < 10; ++tries)
-      if (libssh2_session_free(session) != LIBSSH2_ERROR_EAGAIN) break;
-  }
+bool SshSession::Impl::wait(TimePoint deadline) const {
+  int directions = libssh2_session_block_directions(session);
+  short events = 0;
+  if ((directions & LIBSSH2_SESSION_BLOCK_INBOUND) != 0) events |= POLLIN;
+  if ((directions & LIBSSH2_SESSION_BLOCK_OUTBOUND) != 0) events |= POLLOUT;
+  if (events == 0) events = POLLIN;
+  pollfd fd{socket.get(), events, 0};
+  int left = milliseconds_left(deadline);
+  if (left == 0) return false;
+  int ready = poll(&fd, 1, left);
+  return ready > 0 || (ready < 0 && errno == EINTR);
+}
 
-  // Blocks until libssh2 can go on. False when the deadline passed.
-  bool wait(TimePoint deadline) const {
-    int directions = libssh2_session_block_directions(session);
-    short events = 0;
-    if ((directions & LIBSSH2_SESSION_BLOCK_INBOUND) != 0) events |= POLLIN;
-    if ((directions & LIBSSH2_SESSION_BLOCK_OUTBOUND) != 0) events |= POLLOUT;
-    if (events == 0) events = POLLIN;
-    pollfd fd{socket.get(), events, 0};
-    int left = milliseconds_left(deadline);
-    if (left == 0) return false;
-    int ready = poll(&fd, 1, left);
-    return ready > 0 || (ready < 0 && errno == EINTR);
-  }
+Error SshSession::Impl::failure(std::string_view doing) const {
+  char* text = nullptr;
+  int number = libssh2_session_last_error(session, &text, nullptr, 0);
+  Code code =
+      number == LIBSSH2_ERROR_AUTHENTICATION_FAILED || number == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED
+          ? Code::unauthorized
+          : Code::unavailable;
+  return make_error(code, "{}: {}: {} (libssh2 error {})", target.name, doing,
+                    text == nullptr ? "" : text, number);
+}
 
-  Error failure(std::string_view doing) const {
-    char* text = nullptr;
-    int number = libssh2_session_last_error(session, &text, nullptr, 0);
-    Code code = number == LIBSSH2_ERROR_AUTHENTICATION_FAILED ||
-                        number == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED
-                    ? Code::unauthorized
-                    : Code::unavailable;
-    return make_error(code, "{}: {}: {} (libssh2 error {})", target.name, doing,
-                      text == nullptr ? "" : text, number);
-  }
+Error SshSession::Impl::timed_out(std::string_view doing) const {
+  return make_error(Code::deadline_exceeded, "{}: {}: no answer in time", target.name, doing);
+}
 
-  Error timed_out(std::string_view doing) const {
-    return make_error(Code::deadline_exceeded, "{}: {}: no answer in time", target.name, doing);
+Result<void> SshSession::Impl::check_host_key() const {
+  std::size_t size = 0;
+  int type = 0;
+  const char* bytes = libssh2_session_hostkey(session, &size, &type);
+  LAB_TRY(std::string expected, ssh_public_key_blob(target.host_key));
+  if (bytes == nullptr || std::string_view(bytes, size) != expected) {
+    return make_error(Code::unauthorized,
+                      "{}: the host key at {}:{} is not the one this lab made; something else "
+                      "answers there",
+                      target.name, target.host, target.port);
   }
+  return {};
+}
 
-  // Repeats `call` (which gives a libssh2 status) until it is done.
-  template <typename Call>
-  Result<long> complete(std::string_view doing, TimePoint deadline, Call call) {
-    for (;;) {
-      auto rc = static_cast<long>(call());
-      if (rc >= 0) return rc;
-      if (rc != LIBSSH2_ERROR_EAGAIN) return failure(doing);
-      if (!wait(deadline)) return timed_out(doing);
-    }
-  }
+Result<void> SshSession::Impl::start(TimePoint deadline) {
+  initialise_libssh2();
+  session = libssh2_session_init();
+  if (session == nullptr) return make_error(Code::internal, "libssh2_session_init failed");
+  libssh2_session_set_blocking(session, 0);
+  // What costs an emulated guest least, and what the pinned key needs.
+  libssh2_session_method_pref(session, LIBSSH2_METHOD_HOSTKEY, "ssh-ed25519");
+  libssh2_session_method_pref(session, LIBSSH2_METHOD_KEX,
+                              "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256");
+  libssh2_session_method_pref(session, LIBSSH2_METHOD_CRYPT_CS, "aes128-ctr,aes256-ctr");
+  libssh2_session_method_pref(session, LIBSSH2_METHOD_CRYPT_SC, "aes128-ctr,aes256-ctr");
+  LAB_CHECK(complete("handshake", deadline,
+                     [&] { return libssh2_session_handshake(session, socket.get()); }));
+  LAB_CHECK(check_host_key());
+  LAB_CHECK(complete("logging in as " + target.user, deadline, [&] {
+    return libssh2_userauth_publickey_frommemory(
+        session, target.user.data(), target.user.size(), target.public_key.data(),
+        target.public_key.size(), target.private_key.data(), target.private_key.size(), nullptr);
+  }));
+  return {};
+}
 
-  // The same for calls that give a pointer.
-  template <typename Call>
-  auto obtain(std::string_view doing, TimePoint deadline, Call call) -> Result<decltype(call())> {
-    for (;;) {
-      if (auto* made = call(); made != nullptr) return made;
-      if (libssh2_session_last_errno(session) != LIBSSH2_ERROR_EAGAIN) return failure(doing);
-      if (!wait(deadline)) return timed_out(doing);
-    }
-  }
+Result<LIBSSH2_CHANNEL*> SshSession::Impl::open_channel(TimePoint deadline) {
+  return obtain("opening a channel", deadline,
+                [&] { return libssh2_channel_open_session(session); });
+}
 
-  Result<void> check_host_key() const {
-    std::size_t size = 0;
-    int type = 0;
-    const char* bytes = libssh2_session_hostkey(session, &size, &type);
-    LAB_TRY(std::string expected, ssh_public_key_blob(target.host_key));
-    if (bytes == nullptr || std::string_view(bytes, size) != expected) {
-      return make_error(Code::unauthorized,
-                        "{}: the host key at {}:{} is not the one this lab made; something else "
-                        "answers there",
-                        target.name, target.host, target.port);
-    }
-    return {};
+Result<LIBSSH2_SFTP*> SshSession::Impl::open_sftp(TimePoint deadline) {
+  if (sftp == nullptr) {
+    LAB_TRY(sftp, obtain("starting SFTP", deadline, [&] { return libssh2_sftp_init(session); }));
   }
-
-  Result<void> start(TimePoint deadline) {
-    initialise_libssh2();
-    session = libssh2_session_init();
-    if (session == nullptr) return make_error(Code::internal, "libssh2_session_init failed");
-    libssh2_session_set_blocking(session, 0);
-    // What costs an emulated guest least, and what the pinned key needs.
-    libssh2_session_method_pref(session, LIBSSH2_METHOD_HOSTKEY, "ssh-ed25519");
-    libssh2_session_method_pref(
-        session, LIBSSH2_METHOD_KEX,
-        "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256");
-    libssh2_session_method_pref(session, LIBSSH2_METHOD_CRYPT_CS, "aes128-ctr,aes256-ctr");
-    libssh2_session_method_pref(session, LIBSSH2_METHOD_CRYPT_SC, "aes128-ctr,aes256-ctr");
-    LAB_CHECK(complete("handshake", deadline,
-                       [&] { return libssh2_session_handshake(session, socket.get()); }));
-    LAB_CHECK(check_host_key());
-    LAB_CHECK(complete("logging in as " + target.user, deadline, [&] {
-      return libssh2_userauth_publickey_frommemory(
-          session, target.user.data(), target.user.size(), target.public_key.data(),
-          target.public_key.size(), target.private_key.data(), target.private_key.size(), nullptr);
-    }));
-    return {};
-  }
-
-  Result<LIBSSH2_CHANNEL*> open_channel(TimePoint deadline) {
-    return obtain("opening a channel", deadline,
-                  [&] { return libssh2_channel_open_session(session); });
-  }
-
-  Result<LIBSSH2_SFTP*> open_sftp(TimePoint deadline) {
-    if (sftp == nullptr) {
-      LAB_TRY(sftp, obtain("starting SFTP", deadline, [&] { return libssh2_sftp_init(session); }));
-    }
-    return sftp;
-  }
-};
+  return sftp;
+}
 
 namespace {
 
@@ -493,108 +455,5 @@ Result<void> SshShell::resize(int columns, int rows) {
 }
 
 int SshShell::exit_status() { return impl_->status; }
-
-namespace {
-
-class SftpFile {
- public:
-  SftpFile(SshSession::Impl& session, LIBSSH2_SFTP_HANDLE* handle)
-      : session_(session), handle_(handle) {}
-  SftpFile(const SftpFile&) = delete;
-  SftpFile& operator=(const SftpFile&) = delete;
-  ~SftpFile() {
-    if (handle_ == nullptr) return;
-    TimePoint deadline = deadline_after(milliseconds(1000));
-    while (libssh2_sftp_close(handle_) == LIBSSH2_ERROR_EAGAIN && session_.wait(deadline)) {
-    }
-  }
-  [[nodiscard]] LIBSSH2_SFTP_HANDLE* get() const { return handle_; }
-  Result<void> close(std::string_view doing, TimePoint deadline) {
-    LIBSSH2_SFTP_HANDLE* handle = std::exchange(handle_, nullptr);
-    LAB_CHECK(session_.complete(doing, deadline, [&] { return libssh2_sftp_close(handle); }));
-    return {};
-  }
-
- private:
-  SshSession::Impl& session_;
-  LIBSSH2_SFTP_HANDLE* handle_;
-};
-
-std::string_view sftp_reason(unsigned long status) {
-  switch (status) {
-    case LIBSSH2_FX_NO_SUCH_FILE: return "no such file or folder";
-    case LIBSSH2_FX_PERMISSION_DENIED: return "permission denied";
-    case LIBSSH2_FX_NO_SPACE_ON_FILESYSTEM: return "no space left on the disk";
-    default: return "failed";
-  }
-}
-
-Result<LIBSSH2_SFTP_HANDLE*> open_remote(SshSession::Impl& session, const std::string& path,
-                                         unsigned long flags, long mode, TimePoint deadline) {
-  LAB_TRY(LIBSSH2_SFTP * sftp, session.open_sftp(deadline));
-  auto opened = session.obtain("opening " + path, deadline, [&] {
-    return libssh2_sftp_open_ex(sftp, path.data(), static_cast<unsigned>(path.size()), flags, mode,
-                                LIBSSH2_SFTP_OPENFILE);
-  });
-  if (!opened && libssh2_session_last_errno(session.session) == LIBSSH2_ERROR_SFTP_PROTOCOL) {
-    unsigned long status = libssh2_sftp_last_error(sftp);
-    Code code = status == LIBSSH2_FX_NO_SUCH_FILE        ? Code::not_found
-                : status == LIBSSH2_FX_PERMISSION_DENIED ? Code::forbidden
-                                                         : Code::internal;
-    return make_error(code, "{}:{}: {}", session.target.name, path, sftp_reason(status));
-  }
-  return opened;
-}
-
-}  // namespace
-
-Result<void> SshSession::put(std::string_view content, const std::string& remote_path, int mode,
-                             milliseconds timeout) {
-  TimePoint deadline = deadline_after(timeout);
-  std::string beside = remote_path + ".lab-new";
-  LAB_TRY(LIBSSH2_SFTP_HANDLE * handle,
-          open_remote(*impl_, beside, LIBSSH2_FXF_WRITE | LIBSSH2_FXF_CREAT | LIBSSH2_FXF_TRUNC,
-                      mode, deadline));
-  SftpFile file(*impl_, handle);
-  std::string doing = "writing " + remote_path;
-  while (!content.empty()) {
-    LAB_TRY(long put, impl_->complete(doing, deadline, [&] {
-      return libssh2_sftp_write(file.get(), content.data(), content.size());
-    }));
-    content.remove_prefix(static_cast<std::size_t>(put));
-  }
-  LIBSSH2_SFTP_ATTRIBUTES attributes{};
-  attributes.flags = LIBSSH2_SFTP_ATTR_PERMISSIONS;
-  attributes.permissions = static_cast<unsigned long>(mode);
-  LAB_CHECK(impl_->complete(doing, deadline,
-                            [&] { return libssh2_sftp_fsetstat(file.get(), &attributes); }));
-  LAB_CHECK(file.close(doing, deadline));
-  // OpenSSH's plain rename refuses to replace; its extension does not, and libssh2 cannot send it.
-  SshCommand rename{"mv -fT -- " + shell_quote({beside, remote_path})};
-  rename.timeout = timeout;
-  LAB_CHECK(exec_checked(rename));
-  return {};
-}
-
-Result<std::string> SshSession::get(const std::string& remote_path, milliseconds timeout,
-                                    std::size_t bytes_max) {
-  TimePoint deadline = deadline_after(timeout);
-  LAB_TRY(LIBSSH2_SFTP_HANDLE * handle,
-          open_remote(*impl_, remote_path, LIBSSH2_FXF_READ, 0, deadline));
-  SftpFile file(*impl_, handle);
-  std::string content;
-  std::string buffer(1 << 18, '\0');
-  for (;;) {
-    LAB_TRY(long got, impl_->complete("reading " + remote_path, deadline, [&] {
-      return libssh2_sftp_read(file.get(), buffer.data(), buffer.size());
-    }));
-    if (got == 0) return content;
-    content.append(buffer, 0, static_cast<std::size_t>(got));
-    if (content.size() > bytes_max) {
-      return make_error(Code::invalid_argument, "{}:{} is larger than {} bytes", impl_->target.name,
-                        remote_path, bytes_max);
-    }
-  }
-}
 
 }  // namespace lab::provision

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -74,6 +75,12 @@ struct SshShellOptions {
   int rows = 24;
 };
 
+// How a file or folder of a machine is to look.
+struct RemoteAttributes {
+  unsigned mode = 0644;
+  std::optional<std::int64_t> mtime;  // seconds since 1970; none: as it comes
+};
+
 class SshSession {
  public:
   // Code::unavailable while nothing answers (a machine that boots), Code::unauthorized for a host
@@ -97,6 +104,19 @@ class SshSession {
   [[nodiscard]] Result<std::string> get(const std::string& remote_path,
                                         std::chrono::milliseconds timeout,
                                         std::size_t bytes_max = std::size_t{256} << 20);
+
+  // SFTP for whole trees, each answer within the timeout. A file is written where it is named;
+  // `next` gives its pieces, and an empty one at the end.
+  using NextPiece = std::function<Result<std::string_view>()>;
+  [[nodiscard]] Result<void> write_remote(const std::string& path,
+                                          const RemoteAttributes& attributes, const NextPiece& next,
+                                          std::chrono::milliseconds timeout);
+  [[nodiscard]] Result<void> make_remote_folder(const std::string& path, unsigned mode,
+                                                std::chrono::milliseconds timeout);
+  // Of what a link leads to.
+  [[nodiscard]] Result<void> set_remote_attributes(const std::string& path,
+                                                   const RemoteAttributes& attributes,
+                                                   std::chrono::milliseconds timeout);
 
   [[nodiscard]] const SshTarget& target() const;
 

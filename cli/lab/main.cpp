@@ -52,6 +52,7 @@ int run(int argc, char** argv) {
   add_ssh_config(app, globals);
   add_exec(app, globals);
   add_cp(app, globals);
+  add_sync(app, globals);
   add_console(app, globals);
   add_logs(app, globals);
   add_halt(app, globals);

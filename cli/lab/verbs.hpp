@@ -11,6 +11,7 @@ void add_ssh(CLI::App& app, Globals& globals);
 void add_ssh_config(CLI::App& app, Globals& globals);
 void add_exec(CLI::App& app, Globals& globals);
 void add_cp(CLI::App& app, Globals& globals);
+void add_sync(CLI::App& app, Globals& globals);
 void add_console(CLI::App& app, Globals& globals);
 void add_logs(CLI::App& app, Globals& globals);
 void add_halt(CLI::App& app, Globals& globals);

@@ -23,6 +23,7 @@ struct MachineDefaults {
   std::uint64_t memory_mib = 768;
   unsigned cpus = 1;
   std::uint64_t disk_mib = 8192;
+  std::vector<SyncConfig> sync;
   std::vector<ProvisionFile> files;
   std::vector<std::string> commands;
 };
@@ -59,7 +60,9 @@ class Builder {
   void read_labels(TableReader& reader, MachineConfig& machine);
   void read_sizes(TableReader& reader, MachineDefaults& sizes);
   void read_provision(TableReader& reader, MachineDefaults& into);
+  void read_sync(TableReader& reader, std::vector<SyncConfig>& into);
   void read_file(TableReader& reader, std::vector<ProvisionFile>& into);
+  std::string read_target(TableReader& reader, std::string_view key);
   void read_network();
   void check_subnet(const Placed<std::string>& written);
   void place_addresses();
@@ -158,12 +161,51 @@ void Builder::read_sizes(TableReader& reader, MachineDefaults& sizes) {
   if (auto disk = reader.size_mib("disk", disk_mib_min, disk_mib_max)) sizes.disk_mib = *disk;
 }
 
+// A path on a machine, without a slash at its end.
+std::string Builder::read_target(TableReader& reader, std::string_view key) {
+  reader.require(key, "\"/path/on/the/machine\"");
+  const auto written = reader.text(key);
+  if (!written) return {};
+  std::string path = fs::path(written->value).lexically_normal().string();
+  if (!path.starts_with('/') || path.ends_with('/')) {
+    problems_.add(written->at, "{} is \"{}\"; an absolute path of a file or folder is needed",
+                  reader.path_of(key), written->value);
+  }
+  return path;
+}
+
+// A machine's own entry takes the place of one of [defaults] for the same folder.
+void Builder::read_sync(TableReader& reader, std::vector<SyncConfig>& into) {
+  SyncConfig sync;
+  reader.require("from", "\".\"");
+  if (const auto from = reader.text("from")) {
+    sync.from = beside_labfile(from->value);
+    if (std::error_code error; !fs::is_directory(sync.from, error))
+      problems_.add(from->at, "{}: there is no folder {}", reader.path_of("from"),
+                    sync.from.string());
+  }
+  sync.to = read_target(reader, "to");
+  for (const auto& pattern : reader.texts("exclude")) sync.exclude.push_back(pattern.value);
+  reader.finish();
+  const auto same = [&sync](const SyncConfig& other) { return other.to == sync.to; };
+  const auto known = std::find_if(into.begin(), into.end(), same);
+  const auto inherited = std::find_if(defaults_.sync.begin(), defaults_.sync.end(), same);
+  if (known == into.end()) {
+    into.push_back(std::move(sync));
+  } else if (&into != &defaults_.sync && inherited != defaults_.sync.end() &&
+             *known == *inherited) {
+    *known = std::move(sync);
+  } else {
+    problems_.add(reader.at("to"), "{} is \"{}\", which is the target of another entry already",
+                  reader.path_of("to"), sync.to);
+  }
+}
+
 void Builder::read_file(TableReader& reader, std::vector<ProvisionFile>& into) {
   ProvisionFile file;
   auto source = reader.text("source");
   auto content = reader.text("content");
-  reader.require("target", "\"/path/on/the/machine\"");
-  auto target = reader.text("target");
+  file.target = read_target(reader, "target");
   auto mode = reader.text("mode");
   if (reader.has("source") == reader.has("content")) {
     problems_.add(reader.at(), "{} needs either source or content{}", reader.path(),
@@ -176,13 +218,6 @@ void Builder::read_file(TableReader& reader, std::vector<ProvisionFile>& into) {
                     file.source.string());
   }
   if (content) file.content = content->value;
-  if (target) {
-    file.target = fs::path(target->value).lexically_normal().string();
-    if (!target->value.starts_with('/') || file.target == "/" || file.target.ends_with('/')) {
-      problems_.add(target->at, "{} is \"{}\"; an absolute path of a file or folder is needed",
-                    reader.path_of("target"), target->value);
-    }
-  }
   if (mode) {
     static const std::regex valid("0?[0-7]{3}");
     if (std::regex_match(mode->value, valid)) {
@@ -198,6 +233,11 @@ void Builder::read_file(TableReader& reader, std::vector<ProvisionFile>& into) {
 
 void Builder::read_provision(TableReader& reader, MachineDefaults& into) {
   std::size_t index = 0;
+  for (const toml::table* table : reader.tables("sync")) {
+    TableReader sync(*table, fmt::format("{}[{}]", reader.path_of("sync"), index++), problems_);
+    read_sync(sync, into.sync);
+  }
+  index = 0;
   for (const toml::table* table : reader.tables("files")) {
     TableReader file(*table, fmt::format("{}[{}]", reader.path_of("files"), index++), problems_);
     read_file(file, into.files);
@@ -292,6 +332,7 @@ void Builder::read_machine(const std::string& name, const toml::table& table) {
   machine.memory_mib = own.memory_mib;
   machine.cpus = own.cpus;
   machine.disk_mib = own.disk_mib;
+  machine.sync = std::move(own.sync);
   machine.files = std::move(own.files);
   machine.commands = std::move(own.commands);
   reader.finish();

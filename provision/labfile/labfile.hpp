@@ -35,6 +35,14 @@ struct ProvisionFile {
   bool operator==(const ProvisionFile&) const = default;
 };
 
+// A folder of this host that a machine has a copy of.
+struct SyncConfig {
+  std::filesystem::path from;        // absolute
+  std::string to;                    // absolute, on the machine
+  std::vector<std::string> exclude;  // patterns of provision/sync/tree.hpp
+  bool operator==(const SyncConfig&) const = default;
+};
+
 struct MachineConfig {
   std::string name;
   std::string address;  // IPv4, without prefix
@@ -43,7 +51,8 @@ struct MachineConfig {
   std::uint64_t disk_mib = 8192;
   Role role = Role::worker;
   std::map<std::string, std::string> labels;
-  std::vector<ProvisionFile> files;   // in order, those of [defaults] first
+  std::vector<SyncConfig> sync;       // in order, those of [defaults] first
+  std::vector<ProvisionFile> files;   // likewise
   std::vector<std::string> commands;  // likewise; each is a script for sh
 };
 

@@ -24,6 +24,7 @@ recipe = "debian-12"
 # memory = "768MiB"
 # cpus = 1
 # disk = "8GiB"
+# sync = [{ from = ".", to = "/vagrant", exclude = [".git"] }]  # a copy of this folder
 
 [network]
 subnet = "192.168.50.0/24"
@@ -50,8 +51,7 @@ labels = { zone = "lan", type = "storage" }
 address = "192.168.50.6"
 labels = { zone = "lan" }
 
-# Files are copied and commands are run (by sh, as root) once the machine is ready, and again when
-# they change.
+# Files are copied and commands run (sh, as root) once the machine is ready, and when they change.
 # [[machines.vm1.files]]
 # source = "app"              # a file or a folder beside this file; or: content = "text"
 # target = "/srv/app"

@@ -88,6 +88,24 @@ mode = "0600"
   EXPECT_EQ(labfile.machines[0].files[0].mode, 0600U);
 }
 
+TEST(Labfile, AMachinesSharedFoldersTakeThePlaceOfTheDefaultsForTheSameTarget) {
+  Labfile labfile = read(R"(
+name = "x"
+[defaults]
+sync = [{ from = "/usr", to = "/vagrant", exclude = [".git"] }, { from = "/etc", to = "/e" }]
+[machines.a]
+sync = [{ from = "/var", to = "/v" }, { from = "/bin", to = "/vagrant" }]
+[machines.b]
+)");
+  const std::vector<SyncConfig>& own = labfile.machines[0].sync;
+  ASSERT_EQ(own.size(), 3U);
+  EXPECT_EQ(own[0], (SyncConfig{"/bin", "/vagrant", {}}));
+  EXPECT_EQ(own[1], (SyncConfig{"/etc", "/e", {}}));
+  EXPECT_EQ(own[2], (SyncConfig{"/var", "/v", {}}));
+  ASSERT_EQ(labfile.machines[1].sync.size(), 2U);
+  EXPECT_EQ(labfile.machines[1].sync[0], (SyncConfig{"/usr", "/vagrant", {".git"}}));
+}
+
 TEST(Labfile, LinksOfPairsAndMachinesAreBothDirections) {
   Labfile labfile = read(R"(
 name = "x"
@@ -208,6 +226,17 @@ INSTANTIATE_TEST_SUITE_P(
                  "there is no file /lab/none"},
         BadInput{HEAD MACHINE "[[machines.a.files]]\ntarget='/x'\ncontent=''\nmode='rw'\n",
                  "octal digits"},
+        BadInput{HEAD MACHINE "sync = '.'\n", "tables in an array are needed"},
+        BadInput{HEAD MACHINE "sync = [{ to = '/v' }]\n", "machines.a.sync[0].from is missing"},
+        BadInput{HEAD MACHINE "sync = [{ from = '/usr' }]\n", "machines.a.sync[0].to is missing"},
+        BadInput{HEAD MACHINE "sync = [{ from = 'none', to = '/v' }]\n",
+                 "there is no folder /lab/none"},
+        BadInput{HEAD MACHINE "sync = [{ from = '/usr', to = 'v' }]\n", "an absolute path"},
+        BadInput{HEAD MACHINE "sync = [{ from = '/usr', to = '/' }]\n", "an absolute path"},
+        BadInput{HEAD MACHINE "sync = [{ from = '/usr', to = '/v', exlude = ['x'] }]\n",
+                 "did you mean \"exclude\"?"},
+        BadInput{HEAD MACHINE "sync = [{from='/usr', to='/v'}, {from='/usr', to='/x/../v'}]\n",
+                 "which is the target of another entry already"},
         BadInput{HEAD "[image]\n" MACHINE, "needs either recipe or cloud"},
         BadInput{HEAD "[image]\nrecipe='debian-13'\n" MACHINE, "did you mean \"debian-12\"?"},
         BadInput{HEAD "[image]\nrecipe='debian-12'\ncloud='x'\n" MACHINE, "not both"},
