@@ -9,8 +9,6 @@
 #include <cerrno>
 #include <cstdio>
 
-#include "provision/lab/keys.hpp"
-
 namespace lab::cli {
 
 namespace asio = boost::asio;
@@ -83,12 +81,7 @@ std::string human_bytes(std::int64_t bytes) {
 }
 
 void require_running(const provision::LabView& lab, const std::string& machine) {
-  value_or_fail(
-      provision::ssh_target(lab.paths, lab.state.value_or(provision::LabState{}), machine));
-  // Its emulator holds the port; nobody else is asked.
-  if (provision::port_is_free(provision::Transport::tcp, lab.state->machines.at(machine).ssh_port))
-    fail(make_error(Code::unavailable, "{} is not running: `lab up {}` starts it", machine,
-                    machine));
+  check_or_fail(provision::check_running(lab, machine));
 }
 
 }  // namespace lab::cli

@@ -85,6 +85,7 @@ std::string ssh_config_text(const LabPaths& paths, const LabState& state) {
         "  PasswordAuthentication no\n"
         "  HostKeyAlgorithms ssh-ed25519\n"
         "  KexAlgorithms curve25519-sha256\n"
+        "  ConnectTimeout 30\n"
         "  LogLevel ERROR\n",
         name, machine.ssh_port, state.id, paths.user_key().string(), paths.known_hosts().string());
   }

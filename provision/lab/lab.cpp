@@ -1,7 +1,11 @@
 #include "provision/lab/lab.hpp"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
 #include "base/blocking.hpp"
 #include "provision/lab/daemon.hpp"
+#include "provision/lab/frozen.hpp"
 #include "provision/lab/keys.hpp"
 #include "provision/lab/suspend.hpp"
 #include "provision/parallel.hpp"
@@ -105,9 +109,46 @@ LabStatus lab_status(const LabView& lab) {
   return status;
 }
 
+namespace {
+
+// Absent when the hypervisor does not answer: whoever needs the machine will find out.
+vm::MachineState ask_for_state(const LabView& lab, const std::string& machine) {
+  const auto provider = vm::make_libvirt_provider(lab.labfile.libvirt_uri);
+  Result<vm::MachineState> state = vm::MachineState::absent;
+  asio::io_context loop;
+  asio::co_spawn(loop, provider->state({lab.state->id, machine}),
+                 [&state](const std::exception_ptr& bug, Result<vm::MachineState> answer) {
+                   if (bug) std::rethrow_exception(bug);
+                   state = std::move(answer);
+                 });
+  loop.run();
+  return state ? *state : vm::MachineState::absent;
+}
+
+}  // namespace
+
+Result<void> check_running(const LabView& lab, const std::string& machine) {
+  LAB_TRY(const SshTarget target, ssh_target(lab.paths, lab.state.value_or(LabState{}), machine));
+  // Its emulator holds the port; nobody else is asked.
+  if (port_is_free(Transport::tcp, target.port)) {
+    if (is_suspended(lab.paths, machine))
+      return make_error(Code::unavailable, "{} is suspended: `lab resume` lets it go on", machine);
+    return make_error(Code::unavailable, "{0} is not running: `lab up {0}` starts it", machine);
+  }
+  if (ask_for_state(lab, machine) != vm::MachineState::paused) return {};
+  if (left_frozen(lab.paths)) {
+    return make_error(Code::unavailable,
+                      "{} is paused while the lab is saved or brought back: try again when that "
+                      "is done; if it was interrupted, `lab up` lets all machines go on",
+                      machine);
+  }
+  return make_error(Code::unavailable, "{0} is paused: `lab up {0}` lets it go on", machine);
+}
+
 Result<SshSession> connect_machine(const LabView& lab, const std::string& machine,
                                    std::chrono::milliseconds timeout) {
-  LAB_TRY(SshTarget target, ssh_target(lab.paths, lab.state.value_or(LabState{}), machine));
+  LAB_CHECK(check_running(lab, machine));
+  LAB_TRY(SshTarget target, ssh_target(lab.paths, *lab.state, machine));
   auto session = SshSession::connect(target, timeout);
   if (!session && session.error().code == Code::unavailable)
     return make_error(Code::unavailable, "{} (`lab status` shows what runs, `lab up` repairs)",

@@ -34,6 +34,10 @@ struct LabView {
 // As above; a lab that was never brought up is Code::not_found, with what to do.
 [[nodiscard]] Result<LabView> view_existing_lab(const std::filesystem::path& labfile);
 
+// Code::unavailable, with what to do about it, unless the machine runs: one that is off, suspended
+// or paused would keep whoever connects to it waiting. Blocks for the hypervisor's answer.
+[[nodiscard]] Result<void> check_running(const LabView& lab, const std::string& machine);
+
 // A session to a machine that runs; the error says what to do when it does not.
 [[nodiscard]] Result<SshSession> connect_machine(const LabView& lab, const std::string& machine,
                                                  std::chrono::milliseconds timeout);

@@ -14,6 +14,7 @@
 #include "provision/node/node.hpp"
 #include "provision/node/swarm.hpp"
 #include "provision/parallel.hpp"
+#include "provision/sync/sync.hpp"
 
 namespace lab::provision {
 
@@ -54,6 +55,7 @@ class Up {
         paths_(lab_paths(root_, labfile_.name, labfile_.path)),
         managers_known_(executor),
         swarm_known_(executor),
+        ready_(executor),
         catalogue_done_(executor) {}
 
   asio::awaitable<Result<bool>> run();
@@ -67,9 +69,11 @@ class Up {
                             const NodeConfig& config);
 
   Task catalogue();
+  Task ready_to_start();
   Task machines();
   Task one_machine(MachineRun& run);
   Task machine_steps(MachineRun& run);
+  asio::awaitable<Result<std::vector<std::string>>> find_paused();
   Task wake();
   Task power_on(MachineRun& run);
   Task start_new(vm::MachineSpec spec);
@@ -79,6 +83,7 @@ class Up {
   Task begin_swarm();
   Task settle();
   Task provision(MachineRun& run);
+  Result<bool> provision_now(MachineRun& run);
   Result<void> look_and_deploy(MachineRun& run);
   Result<void> begin_swarm_on(MachineRun& run, bool initialise);
   [[nodiscard]] MachineRun* choose_source();
@@ -109,8 +114,10 @@ class Up {
   std::optional<Templates> templates_;  // none: new machines boot
   std::map<std::string, MachineRun> runs_;
   std::size_t managers_awaited_ = 0;
-  Event managers_known_;  // every manager's facts are there, or it failed
-  Event swarm_known_;     // join_ is set, or swarm_error_
+  Event managers_known_;    // every manager's facts are there, or it failed
+  Event swarm_known_;       // join_ is set, or swarm_error_
+  Event ready_;             // machines may start, or there is nothing to start from
+  bool may_start_ = false;  // once ready_
   Event catalogue_done_;
   Result<void> catalogue_result_;
   MachineRun* source_ = nullptr;  // the manager that others join through
@@ -268,7 +275,15 @@ Result<void> Up::plan_machine(const MachineConfig& machine, const NodePrograms& 
   return {};
 }
 
+// A cloud image that is not the one of the labfile is told before this takes its minutes.
 Task Up::catalogue() {
+  if (!labfile_.image.cloud_image.empty()) {
+    co_await ready_.wait();
+    if (!may_start_) {
+      catalogue_done_.fire();
+      co_return Result<void>{};
+    }
+  }
   std::function<Result<void>()> work = [this] {
     return ensure_catalogue(catalogue_directory(root_), initial_catalogue_names(),
                             [this](std::string_view line) { progress_.step("images", line); });
@@ -315,14 +330,29 @@ Task Up::start_new(vm::MachineSpec spec) {
   co_return co_await provider_->start(id);
 }
 
-// Machines that an interrupted command left paused go on, and suspended ones resume.
+// Those of the machines that are there, but paused: by an interrupted command, or by somebody else.
+asio::awaitable<Result<std::vector<std::string>>> Up::find_paused() {
+  std::vector<std::string> paused;
+  LAB_CO_TRY(const std::vector<vm::MachineInfo> known, co_await provider_->list(state_.id));
+  for (const vm::MachineInfo& machine : known)
+    if (machine.state == vm::MachineState::paused && runs_.contains(machine.id.name))
+      paused.push_back(machine.id.name);
+  co_return paused;
+}
+
+// Machines that are paused go on, and suspended ones resume.
 Task Up::wake() {
   const LabView view{labfile_, paths_, state_};
+  LAB_CO_TRY(const std::vector<std::string> paused, co_await find_paused());
   std::vector<std::string> running;
   std::vector<std::string> off;
   for (auto& [name, run] : runs_) (run.was_running ? running : off).push_back(name);
-  if (left_frozen(paths_)) {
-    Frozen frozen(*provider_, view, running, clock_);
+  if (left_frozen(paths_) || !paused.empty()) {
+    for (const std::string& name : paused) {
+      progress_.step(name, "is paused: lets it go on");
+      runs_.at(name).changed = true;
+    }
+    Frozen frozen(*provider_, view, left_frozen(paths_) ? running : paused, clock_);
     LAB_CO_CHECK(co_await frozen.go_on(false));
   }
   auto resumed = co_await resume_suspended(*provider_, view, std::move(off), clock_, progress_);
@@ -425,7 +455,8 @@ Task Up::one_machine(MachineRun& run) {
   if (!result) {
     run.failed = true;
     progress_.done(run.config->name, "failed");
-  } else if (!labfile_.swarm && run.plan.commands.empty() && run.plan.labfile_files.empty()) {
+  } else if (!labfile_.swarm && run.plan.commands.empty() && run.plan.labfile_files.empty() &&
+             run.config->sync.empty()) {
     progress_.done(run.config->name, run.changed ? "up" : "up to date");
   } else {
     if (run.changed) progress_.step(run.config->name, "ready");
@@ -541,10 +572,19 @@ Task Up::settle() {
   co_return Result<void>{};
 }
 
+// Its shared folders first: files and commands may build on them.
+Result<bool> Up::provision_now(MachineRun& run) {
+  LAB_TRY(const std::vector<SyncOutcome> synced,
+          sync_machine(run.node->session(), paths_, *run.config, clock_));
+  for (const SyncOutcome& folder : synced)
+    if (folder.changed()) progress_.step(run.config->name, folder.words());
+  LAB_TRY(const bool provisioned, run.node->provision(run.plan, run.facts, progress_));
+  return provisioned || std::any_of(synced.begin(), synced.end(),
+                                    [](const SyncOutcome& folder) { return folder.changed(); });
+}
+
 Task Up::provision(MachineRun& run) {
-  std::function<Result<bool>()> work = [this, &run] {
-    return run.node->provision(run.plan, run.facts, progress_);
-  };
+  std::function<Result<bool>()> work = [this, &run] { return provision_now(run); };
   auto done = co_await run_blocking(std::move(work));
   if (done) run.changed = run.changed || *done;
   progress_.done(run.config->name, !done ? "failed" : run.changed ? "up" : "up to date");
@@ -552,27 +592,33 @@ Task Up::provision(MachineRun& run) {
   co_return Result<void>{};
 }
 
+// Wakes what sleeps, and finds what the others start from.
+Task Up::ready_to_start() {
+  const auto all_run = [this] {
+    return std::all_of(runs_.begin(), runs_.end(),
+                       [](const auto& run) { return run.second.was_running; });
+  };
+  provider_ = vm::make_libvirt_provider(labfile_.libvirt_uri);
+  LAB_CO_CHECK(co_await wake());
+  if (all_run()) co_return Result<void>{};
+  progress_.step("lab", "guest image");
+  auto image = co_await vm::ensure_image(labfile_.image, root_,
+                                         [this](std::string line) { progress_.step("lab", line); });
+  if (!image) {
+    swarm_error_ = image.error();
+    co_return image.error().wrap("guest image");
+  }
+  image_ = std::move(*image);
+  for (const std::string& notice : provider_->notices()) progress_.notice(notice);
+  if (!options_.cold) templates_.emplace(*provider_, root_, progress_, executor_);
+  co_return Result<void>{};
+}
+
 Task Up::machines() {
-  bool all_run = true;
-  for (const auto& [name, run] : runs_) all_run = all_run && run.was_running;
-  if (!all_run || left_frozen(paths_)) {
-    provider_ = vm::make_libvirt_provider(labfile_.libvirt_uri);
-    LAB_CO_CHECK(co_await wake());
-    all_run = true;
-    for (const auto& [name, run] : runs_) all_run = all_run && run.was_running;
-  }
-  if (!all_run) {
-    progress_.step("lab", "guest image");
-    auto image = co_await vm::ensure_image(
-        labfile_.image, root_, [this](std::string line) { progress_.step("lab", line); });
-    if (!image) {
-      swarm_error_ = image.error();
-      co_return image.error().wrap("guest image");
-    }
-    image_ = std::move(*image);
-    for (const std::string& notice : provider_->notices()) progress_.notice(notice);
-    if (!options_.cold) templates_.emplace(*provider_, root_, progress_, executor_);
-  }
+  const auto ready = co_await ready_to_start();
+  may_start_ = ready.has_value();
+  ready_.fire();
+  LAB_CO_CHECK(ready);
   std::vector<Task> tasks;
   for (auto& [name, run] : runs_) tasks.push_back(one_machine(run));
   if (labfile_.swarm) {
