@@ -419,13 +419,31 @@ std::string substitute(std::string_view text, const Captures& captures) {
   return result;
 }
 
+namespace {
+
+// Without the control sequences of a terminal (ECMA-48, 5.4): colours and movements of the cursor.
+std::string without_controls(std::string_view line) {
+  std::string text;
+  while (!line.empty()) {
+    const std::size_t start = std::min(line.find("\x1b["), line.size());
+    text += line.substr(0, start);
+    line.remove_prefix(start);
+    if (line.empty()) break;
+    const std::size_t final_byte = line.find_first_not_of("0123456789:;<=>? !\"#$%&'()*+,-./", 2);
+    line.remove_prefix(std::min(final_byte, line.size() - 1) + 1);
+  }
+  return text;
+}
+
+}  // namespace
+
 std::vector<std::string> output_lines(std::string_view output) {
   std::vector<std::string> lines;
   while (!output.empty()) {
     const std::size_t end = std::min(output.find('\n'), output.size());
-    std::string_view line = output.substr(0, end);
-    line = line.substr(0, line.find_last_not_of(" \t\r") + 1);
-    lines.emplace_back(line);
+    std::string line = without_controls(output.substr(0, end));
+    line.resize(line.find_last_not_of(" \t\r") + 1);
+    lines.push_back(std::move(line));
     output.remove_prefix(std::min(end + 1, output.size()));
   }
   while (!lines.empty() && lines.back().empty()) lines.pop_back();

@@ -52,8 +52,8 @@ class Pattern {
 // `text` with ${x} replaced for every captured x; others stay as they are, for the shell.
 [[nodiscard]] std::string substitute(std::string_view text, const Captures& captures);
 
-// Without "\r" before line ends, without spaces at the end of lines, without empty lines at the
-// end.
+// Without colours and other control sequences, without "\r" before line ends, without spaces at the
+// end of lines, without empty lines at the end.
 [[nodiscard]] std::vector<std::string> output_lines(std::string_view output);
 
 }  // namespace lab::scenarios

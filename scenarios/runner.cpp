@@ -37,6 +37,7 @@ struct Runner::Run {
     for (const Block& block : document.blocks) {
       if (block.kind != BlockKind::cleanup) run_block(block);
     }
+    shells.clear();  // cleaning up needs nothing of what came before, in whatever state that is
     for (const Block& block : document.blocks) {
       if (block.kind == BlockKind::cleanup) run_block(block);
     }

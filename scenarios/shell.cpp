@@ -60,7 +60,9 @@ class MarkedShell final : public Shell {
     const std::string script =
         fmt::format("eval {} </dev/null; printf '\\n%s %d %s\\n' {} \"$?\" \"$PWD\"\n",
                     shell_quote({command}), mark_);
-    if (Result<void> sent = channel_->write(script, timeout); !sent) return fail(sent.error(), "");
+    if (Result<void> sent = channel_->write(script, timeout); !sent) {
+      return fail(sent.error(), last_words(timeout));
+    }
     std::string text;
     const std::string mark = "\n" + mark_ + " ";
     for (std::size_t searched = 0;;) {
@@ -93,6 +95,20 @@ class MarkedShell final : public Shell {
   const std::string& home() const override { return home_; }
 
  private:
+  // What a shell that takes no more input had printed before it ended: it tells why.
+  std::string last_words(milliseconds timeout) {
+    const TimePoint deadline = clock_.now() + timeout;
+    std::string text;
+    while (text.size() < output_bytes_max) {
+      const auto left = std::chrono::duration_cast<milliseconds>(deadline - clock_.now());
+      if (left.count() <= 0) break;
+      const Result<std::string> piece = channel_->read_some(left);
+      if (!piece || piece->empty()) break;
+      text += *piece;
+    }
+    return text;
+  }
+
   ShellOutput finish(std::string text, std::size_t found, std::size_t mark_size,
                      std::size_t line_end) {
     ShellOutput output;

@@ -65,7 +65,7 @@ pack() {
 # layer_from FOLDER [ID PATH]: packs the folder as layer.tar, everything owned by root but for the folder PATH in it, which
 # belongs to the user ID; in a fixed order, no file newer than SOURCE_DATE_EPOCH.
 layer_from() {
-  pack 0 --create --directory "$1" .
+  pack 0 --create --directory "$1" ${3:+"--exclude=./$3"} .
   [ $# -lt 3 ] || pack "$2" --append --directory "$1" --no-recursion "./$3"
 }
 

@@ -170,7 +170,9 @@ class DocumentLab:
         # A home of its own by name: a mount over the real one would hide a cache and a clone that lie there.
         cases = "".join(f"{node.name}) export HOME={node.folder / 'home'}; set -- {' '.join(node.enter())} ;;\n"
                         for node in self.nodes)
-        script.write_text(f"case $1 in\n{cases}esac\nexec \"$@\" sh -c 'cd && exec bash --norc'\n")
+        # The programs of a Debian machine, whatever else the host has in front of them.
+        script.write_text("export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n"
+                          f"case $1 in\n{cases}esac\nexec \"$@\" sh -c 'cd && exec bash --norc'\n")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
         return subprocess.run([BIN / "lab", "run", "--via", f"exec sh {script} {{machine}}", "--junit-xml", junit_xml,
                                *documents], capture_output=True, text=True, timeout=900,

@@ -8,7 +8,7 @@ import pytest
 
 from document_nodes import BIN, DocumentLab, ROOT
 
-DOCUMENTS = ["scenarios/01-hello-world.md", "scenarios/10-create-a-swarm.md"]
+DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "scenarios").glob("[0-9]*.md"))
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 

@@ -173,6 +173,12 @@ TEST(Pattern, UnbalancedBracesAreText) {
   EXPECT_TRUE(matches({"100%{", "${", "%{}", "%", "$"}, "100%{\n${\n%{}\n%\n$\n"));
 }
 
+TEST(Pattern, ColoursAndMovementsOfTheCursorDoNotCount) {
+  EXPECT_TRUE(matches({"app_1  | listening"}, "\x1b[36mapp_1  |\x1b[0m listening\x1b[0K\r\n"));
+  EXPECT_TRUE(matches({"cut"}, "cut\x1b[\n"));
+  EXPECT_TRUE(matches({"a"}, "a\x1b[3\n"));
+}
+
 TEST(Substitute, ReplacesCapturedNamesOnly) {
   const Captures captures = {{"token", "SWMTKN"}, {"x", "${token}"}};
   EXPECT_EQ(substitute("join ${token} ${HOME} $token ${x}", captures),

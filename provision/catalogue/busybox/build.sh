@@ -19,6 +19,7 @@ root/bin/busybox --list-full | grep -vx linuxrc | while read -r applet; do
 done
 cp files/passwd files/group files/nsswitch.conf root/etc/
 chmod 644 root/etc/*
+install -m 755 files/adduser files/addgroup root/usr/sbin/
 layer_from root
 
 # "BusyBox v1.35.0 (Debian ...)" -> 1.35.0
