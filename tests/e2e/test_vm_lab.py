@@ -50,7 +50,7 @@ def test_the_registry_answers_with_tls_on_every_machine(lab):
 def test_the_tutorials_documents_pass(lab):
     documents = sorted(str(path) for path in (ROOT / "scenarios").glob("*.md") if path.name != "README.md")
     assert len(documents) >= 2
-    lab.run("run", *documents, timeout=900)
+    lab.run("run", *documents, timeout=1800)
 
 
 def test_a_second_up_changes_nothing(lab):
