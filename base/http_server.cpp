@@ -178,7 +178,7 @@ asio::awaitable<bool> answer(const Handler& handler, ServerExchange& exchange) {
   try {
     result = co_await handler(exchange);
   } catch (const std::exception& exception) {
-    log::error("{} {}: {}", exchange.request().method, exchange.request().target, exception.what());
+    log::error("{} {}: {}", exchange.request().method, exchange.request().path, exception.what());
     result = make_error(Code::internal, "internal error: {}", exception.what());
   }
   if (exchange.hijacked()) co_return false;

@@ -15,6 +15,7 @@
 #include "engine/api/server.hpp"
 #include "engine/daemon_config.hpp"
 #include "engine/engine.hpp"
+#include "engine/util/privileges.hpp"
 
 namespace lab::engine {
 
@@ -125,6 +126,10 @@ int run(int argc, char** argv) {
   if (arguments.config.hosts.empty()) arguments.config.hosts.emplace_back(default_host);
   if (arguments.config.debug) log::set_level(log::Level::debug);
   signal(SIGPIPE, SIG_IGN);
+  if (Result<void> dropped = drop_unused_capabilities(); !dropped) {
+    fmt::print(stderr, "engined: {}\n", dropped.error().message);
+    return 1;
+  }
   SystemClock clock;
   asio::io_context context(1);
   int status = 1;

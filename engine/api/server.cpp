@@ -59,6 +59,21 @@ Result<void> check_version(std::string_view path) {
   return {};
 }
 
+// Without the values of parameters that may hold a password or token: arguments of a build, and the
+// addresses that contexts and images come from.
+std::string loggable(const std::string& target) {
+  std::string text = target;
+  for (const char* name : {"buildargs=", "remote=", "fromSrc="}) {
+    for (const char before : {'?', '&'}) {
+      std::size_t at = text.find(before + std::string(name));
+      if (at == std::string::npos) continue;
+      at = text.find('=', at) + 1;
+      text.replace(at, std::min(text.find('&', at), text.size()) - at, "...");
+    }
+  }
+  return text;
+}
+
 // systemd hands over sockets from descriptor 3 on.
 constexpr int first_inherited = 3;
 
@@ -86,7 +101,7 @@ ApiServer::ApiServer(Engine& engine)
 asio::awaitable<Result<void>> ApiServer::handle(http::Exchange& plain) {
   DockerExchange exchange(plain, engine_.config().experimental);
   const http::Request& request = plain.request();
-  log::debug("{} {}", request.method, request.target);
+  log::debug("{} {}", request.method, loggable(request.target));
   Result<void> result = check_version(request.path);
   if (result) result = co_await router_(exchange);
   if (result || exchange.started()) co_return result;

@@ -17,7 +17,7 @@
 #include "base/error.hpp"
 #include "engine/container/mounts.hpp"
 #include "engine/container/runtime.hpp"
-#include "engine/network/networks.hpp"
+#include "engine/network/network.hpp"
 #include "engine/util/async.hpp"
 
 namespace lab::engine::container {
@@ -85,6 +85,7 @@ struct Container {
   bool user_restart = false;  // its end is part of a restart
   bool starting = false;      // a start is under way: its end is not handled before it
   bool rewiring = false;      // the same of a change of its networks
+  bool cleaning = false;      // what its last run left on the host is being taken away
   std::chrono::milliseconds restart_delay{0};
   std::set<std::string> execs;
   // Attached before the start; connected when the monitor is there.

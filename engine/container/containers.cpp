@@ -4,6 +4,7 @@
 
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "engine/network/networks.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::container {
@@ -23,6 +24,17 @@ void remove_orphans(const std::filesystem::path& folder, const std::set<std::str
     log::info("removing {}: its container is gone", entry.path().string());
     unmount_rootfs(RootfsPaths{{}, {}, entry.path() / "merged"});
     std::filesystem::remove_all(entry.path(), ignored);
+  }
+}
+
+// Runs of containers that were removed while what they left on the host was being taken away.
+void remove_runs(const Runtime& runtime, const std::set<std::string>& known) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(runtime.bundle({}), ignored)) {
+    std::string id = entry.path().filename().string();
+    if (known.contains(id)) continue;
+    runtime.settle(id);
+    runtime.remove(id);
   }
 }
 
@@ -49,6 +61,7 @@ Result<void> Containers::load() {
     known.insert(id);
     containers_[id] = std::move(container);
   }
+  remove_runs(services_.runtime, known);
   remove_orphans(services_.data_root / "overlay", known);
   remove_orphans(services_.data_root / "containers", known);
   remove_orphans(services_.runtime.exit_folder(), known);

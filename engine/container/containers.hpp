@@ -17,12 +17,19 @@
 #include "base/clock.hpp"
 #include "base/random.hpp"
 #include "engine/container/container.hpp"
+#include "engine/container/seccomp_filters.hpp"
 #include "engine/container/spec.hpp"
 #include "engine/events/events.hpp"
 #include "engine/image/image_store.hpp"
-#include "engine/network/networks.hpp"
+#include "engine/network/dns/sockets.hpp"
 #include "engine/state/document_store.hpp"
 #include "engine/volume/volumes.hpp"
+
+namespace lab::engine::network {
+class Networks;
+struct LiveSandbox;
+struct SandboxRequest;
+}  // namespace lab::engine::network
 
 namespace lab::engine::container {
 
@@ -105,9 +112,7 @@ class Containers final : public image::ImageUsers {
   // The layers below the container's writable one, topmost first.
   [[nodiscard]] Result<std::vector<std::filesystem::path>> lowers(const std::string& id) const;
   // The sandbox's file; the host's own namespace has Docker's name for it.
-  [[nodiscard]] std::filesystem::path sandbox_key(const network::Sandbox& sandbox) const {
-    return sandbox.key.empty() ? services_.networks.host_key() : sandbox.key;
-  }
+  [[nodiscard]] std::filesystem::path sandbox_key(const network::Sandbox& sandbox) const;
   [[nodiscard]] const Services& services() const { return services_; }
   [[nodiscard]] const HostFeatures& host() const { return host_; }
   // Called for every container that begins to run or is found running at our start.
@@ -161,6 +166,8 @@ class Containers final : public image::ImageUsers {
   [[nodiscard]] boost::asio::awaitable<void> watch(ContainerPtr container);
   [[nodiscard]] boost::asio::awaitable<void> finish(ContainerPtr container, int exit_code,
                                                     bool oom_killed);
+  [[nodiscard]] boost::asio::awaitable<void> leave_networks(ContainerPtr container);
+  [[nodiscard]] boost::asio::awaitable<void> clean_host(ContainerPtr container);
   [[nodiscard]] boost::asio::awaitable<void> clean_up(ContainerPtr container);
   [[nodiscard]] boost::asio::awaitable<void> restart_later(ContainerPtr container,
                                                            std::chrono::milliseconds delay);
@@ -168,15 +175,19 @@ class Containers final : public image::ImageUsers {
   [[nodiscard]] int take_exit_code(const Container& container, bool& oom_killed) const;
 
   // stop.cpp
+  [[nodiscard]] Result<void> mark_stopped(Container& container) const;
   [[nodiscard]] boost::asio::awaitable<Result<void>> stop_locked(
       ContainerPtr container, std::optional<std::int64_t> seconds);
   void remove_anonymous_volumes(const Container& container);
+  void announce_removed(Container& container) const;
+  [[nodiscard]] boost::asio::awaitable<void> remove_files(ContainerPtr container);
   [[nodiscard]] boost::asio::awaitable<bool> wait_stopped(ContainerPtr container,
                                                           TimePoint deadline);
 
   Services services_;
   Observer on_running_ = [](const ContainerPtr&) {};
   HostFeatures host_;
+  mutable SeccompFilters seccomp_filters_;
   Background background_;
   Random random_;
   std::map<std::string, ContainerPtr> containers_;         // by id

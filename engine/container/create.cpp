@@ -5,6 +5,7 @@
 
 #include "base/blocking.hpp"
 #include "base/file.hpp"
+#include "base/log.hpp"
 #include "engine/container/config.hpp"
 #include "engine/container/containers.hpp"
 #include "engine/container/names.hpp"
@@ -113,7 +114,8 @@ Result<void> Containers::populate(const Container& container, const MountPoint& 
   if (options.type.empty()) return volume::populate(from, mount.source);
   LAB_CHECK(services_.volumes.mounts().acquire(mount.source, options, container.id));
   Result<void> done = volume::populate(from, mount.source);
-  services_.volumes.mounts().release(mount.source, container.id);
+  Result<void> released = services_.volumes.mounts().release(mount.source, container.id);
+  if (!released) log::warning("{}", released.error().message);
   return done;
 }
 
@@ -181,12 +183,14 @@ asio::awaitable<Result<CreateResult>> Containers::create(CreateRequest request) 
   if (done) done = prepare(*container, *image);
   if (done) done = plan_networks(*container, request.networking_config);
   if (done) done = check_links(*container);
-  if (done) done = services_.images.hold(container->id, *image);
+  // After a power failure one with --rm would be removed anyway.
+  const bool durable = !flag_of(container->host_config, "AutoRemove");
+  if (done) done = services_.images.hold(container->id, *image, durable);
   if (done) {
     done =
         co_await run_blocking<Result<void>>([this, &container] { return materialize(*container); });
   }
-  if (done) done = save(*container, !flag_of(container->host_config, "AutoRemove"));
+  if (done) done = save(*container, durable);
   if (!done) {
     names_.erase(container->name);
     static_cast<void>(services_.images.release(container->id));

@@ -1,3 +1,4 @@
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "engine/container/containers.hpp"
+#include "engine/network/networks.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::container {
@@ -23,9 +25,20 @@ constexpr std::chrono::milliseconds restart_delay_first{100};
 constexpr std::chrono::milliseconds restart_delay_max{60'000};
 // A container that ran this long starts again without an accumulated delay.
 constexpr std::chrono::seconds healthy_run{10};
+// How long the API waits at our start for the containers that ended meanwhile: a few are shown as
+// they are from the first answer on, hundreds do not hold up the others.
+constexpr std::chrono::milliseconds finishing_wait{500};
 // As dockerd reports a container that ended while nobody watched, without a trace.
 constexpr int unknown_exit_code = 255;
 constexpr int killed_exit_code = 137;
+
+// Asked again after each wait, for a wait may end early: epoll goes on reporting a descriptor that
+// was closed here as long as a child that has not reached its exec holds it, and Asio takes the
+// report for one of the next descriptor.
+bool has_ended(int pidfd) {
+  pollfd ended{pidfd, POLLIN, 0};
+  return poll(&ended, 1, 0) != 0;
+}
 
 }  // namespace
 
@@ -52,22 +65,21 @@ asio::awaitable<void> Containers::watch(ContainerPtr container) {
   Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, monitor.pid, 0U)));
   if (pidfd && monitor.alive()) {
     asio::posix::stream_descriptor ended(services_.executor, pidfd.release());
-    co_await ended.async_wait(asio::posix::stream_descriptor::wait_read,
-                              asio::as_tuple(asio::use_awaitable));
+    while (!has_ended(ended.native_handle())) {
+      co_await ended.async_wait(asio::posix::stream_descriptor::wait_read,
+                                asio::as_tuple(asio::use_awaitable));
+    }
   }
   bool oom_killed = false;
   int code = take_exit_code(*container, oom_killed);
   co_await finish(container, code, oom_killed);
 }
 
-// What a run of the container leaves on the host.
-asio::awaitable<void> Containers::clean_up(ContainerPtr container) {
+// Gives back what others may want next: addresses, ports, volumes.
+asio::awaitable<void> Containers::leave_networks(ContainerPtr container) {
   std::optional<network::Sandbox> sandbox = container->sandbox;
-  std::string id = container->id;
-  co_await run_on_pool([this, &sandbox, &id, &container] {
-    services_.runtime.remove(id);
+  co_await run_on_pool([this, &sandbox, &container] {
     if (sandbox) services_.networks.tear_down(*sandbox);
-    unmount_rootfs(rootfs(id));
     release_volumes(*container);
   });
   if (sandbox) {
@@ -76,6 +88,23 @@ asio::awaitable<void> Containers::clean_up(ContainerPtr container) {
     container->last_sandbox_key = sandbox_key(*sandbox).string();
   }
   container->sandbox.reset();
+}
+
+// What else a run of the container leaves on the host. Nobody waits for it but the next start and
+// the removal: unmounting alone may take as long as the disk needs.
+asio::awaitable<void> Containers::clean_host(ContainerPtr container) {
+  container->cleaning = true;
+  co_await run_on_pool([this, &container] {
+    services_.runtime.remove(container->id);
+    unmount_rootfs(rootfs(container->id));
+  });
+  container->cleaning = false;
+  container->changed.notify_all();
+}
+
+asio::awaitable<void> Containers::clean_up(ContainerPtr container) {
+  co_await clean_host(container);
+  co_await leave_networks(container);
 }
 
 bool Containers::should_restart(const Container& container) const {
@@ -94,7 +123,9 @@ asio::awaitable<void> Containers::finish(ContainerPtr container, int exit_code, 
   if (!state.running) co_return;
   std::optional<network::Sandbox> sandbox = container->sandbox;
   WallTime now = services_.clock.wall_now();
-  co_await clean_up(container);
+  co_await leave_networks(container);
+  container->cleaning = true;
+  background_.spawn("cleaning up after a container", clean_host(container));
   bool healthy = format_rfc3339(now - healthy_run) > state.started_at;
   state.running = false;
   state.paused = false;
@@ -173,6 +204,7 @@ asio::awaitable<void> Containers::restore() {
     if (Result<void> held = acquire_volumes(*container); !held)
       log::warning("container {}: {}", container->id.substr(0, 12), held.error().message);
   }
+  std::vector<ContainerPtr> ended;
   for (const ContainerPtr& container : list()) {
     State& state = container->state;
     if (state.running && state.monitor.alive()) {
@@ -185,16 +217,15 @@ asio::awaitable<void> Containers::restore() {
       on_running_(container);
       continue;
     }
-    bool ended = state.running;
-    if (ended) {
-      bool oom_killed = false;
-      int code = take_exit_code(*container, oom_killed);
-      co_await finish(container, code, oom_killed);
-      continue;  // finish() has applied the restart policy
+    if (state.running) {
+      background_.spawn("finishing a container", watch(container));  // applies the restart policy
+      ended.push_back(container);
+      continue;
     }
     // A removal or a start that was interrupted.
+    co_await run_on_pool([this, &container] { services_.runtime.settle(container->id); });
     co_await clean_up(container);
-    if (state.started_at != zero_rfc3339 && flag_of(container->host_config, "AutoRemove")) {
+    if (flag_of(container->host_config, "AutoRemove")) {
       RemoveOptions options{true, true};
       static_cast<void>(co_await remove(container, options));
       continue;
@@ -210,6 +241,9 @@ asio::awaitable<void> Containers::restore() {
     background_.spawn("restarting a container",
                       restart_later(container, std::chrono::milliseconds(0)));
   }
+  const TimePoint deadline = services_.clock.now() + finishing_wait;
+  for (const ContainerPtr& container : ended)
+    static_cast<void>(co_await wait_stopped(container, deadline));
 }
 
 }  // namespace lab::engine::container

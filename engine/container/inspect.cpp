@@ -1,5 +1,6 @@
 #include "engine/container/inspect.hpp"
 
+#include "engine/network/networks.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::container {

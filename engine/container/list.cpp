@@ -2,6 +2,7 @@
 #include <regex>
 
 #include "engine/container/inspect.hpp"
+#include "engine/network/networks.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::container {

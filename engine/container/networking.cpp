@@ -10,6 +10,7 @@
 #include "engine/container/containers.hpp"
 #include "engine/container/name_files.hpp"
 #include "engine/container/network_rules.hpp"
+#include "engine/network/networks.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::container {
@@ -130,6 +131,10 @@ NameFiles name_files_of(const Container& container) {
 }
 
 }  // namespace
+
+std::filesystem::path Containers::sandbox_key(const network::Sandbox& sandbox) const {
+  return sandbox.key.empty() ? services_.networks.host_key() : sandbox.key;
+}
 
 Result<void> Containers::plan_networks(Container& container,
                                        const json::object& networking_config) const {

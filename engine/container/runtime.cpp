@@ -1,6 +1,7 @@
 #include "engine/container/runtime.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -161,7 +162,8 @@ std::vector<std::string> Runtime::monitor_arguments(const std::string& container
           (options_.exec_root / "crun").string()};
 }
 
-Result<Runtime::Launched> Runtime::create(const Launch& launch) const {
+Result<Runtime::Launched> Runtime::create(const Launch& launch,
+                                          const std::function<Result<void>()>& meanwhile) const {
   std::filesystem::path folder = bundle(launch.id);
   std::error_code ignored;
   std::filesystem::remove(exit_folder() / launch.id, ignored);
@@ -180,10 +182,12 @@ Result<Runtime::Launched> Runtime::create(const Launch& launch) const {
   child.inherited.insert(child.inherited.end(), launch.kept_open.begin(), launch.kept_open.end());
   LAB_TRY(pid_t launcher, spawn(child));
   sync.write.reset();
+  Result<void> done = meanwhile();
   reap(launcher);
   std::string rest;
   LAB_TRY(std::string line, read_line(sync.read.get(), rest, monitor_timeout_ms));
   LAB_TRY(pid_t pid, parse_report(line, folder));
+  LAB_CHECK(done);
   LAB_TRY(pid_t monitor, read_pid_file(folder / "monitor.pid"));
   return Launched{identify(pid), identify(monitor)};
 }
@@ -199,12 +203,28 @@ Result<void> Runtime::run_crun(std::vector<std::string> arguments) const {
   return make_error(Code::internal, "{}", result.errors);
 }
 
-Result<void> Runtime::start(const std::string& id) const { return run_crun({"start", id}); }
+// What `crun start` does, without the process: one byte into the pipe on which the container's
+// first process waits. runc, whose containers have no file "status", turns the pipe around.
+Result<void> Runtime::start(const std::string& id) const {
+  const std::filesystem::path folder = options_.exec_root / "crun" / id;
+  std::error_code ignored;
+  if (!std::filesystem::exists(folder / "status", ignored)) return run_crun({"start", id});
+  const std::filesystem::path pipe = folder / "exec.fifo";
+  Fd fd(open(pipe.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd && errno != ENXIO) return errno_error(errno, fmt::format("opening {}", pipe.string()));
+  // Without a reader the process has ended, or went on before a crash of ours: its monitor knows.
+  if (fd && write(fd.get(), "0", 1) != 1)
+    return errno_error(errno, fmt::format("writing to {}", pipe.string()));
+  std::filesystem::remove(pipe, ignored);  // crun takes it for the sign that nothing ran yet
+  return {};
+}
+
 Result<void> Runtime::start_if_waiting(const std::string& id) const {
   std::error_code ignored;
   if (!std::filesystem::exists(options_.exec_root / "crun" / id / "exec.fifo", ignored)) return {};
   return start(id);
 }
+
 Result<void> Runtime::pause(const std::string& id) const { return run_crun({"pause", id}); }
 Result<void> Runtime::resume(const std::string& id) const { return run_crun({"resume", id}); }
 
@@ -214,9 +234,49 @@ Result<void> Runtime::update(const std::string& id, const std::string& resources
   return run_crun({"update", "--resources", file.string(), id});
 }
 
+void Runtime::settle(const std::string& id) const {
+  Result<pid_t> monitor = read_pid_file(bundle(id) / "monitor.pid");
+  if (!monitor) return;
+  const Fd ended(static_cast<int>(syscall(SYS_pidfd_open, *monitor, 0U)));
+  const std::filesystem::path state = options_.exec_root / "crun" / id;
+  constexpr int poll_ms = 10;
+  std::error_code ignored;
+  for (int waited_ms = 0; ended && waited_ms < monitor_timeout_ms; waited_ms += poll_ms) {
+    for (const char* of_runtime : {"status", "state.json"}) {
+      if (std::filesystem::exists(state / of_runtime, ignored)) return;
+    }
+    pollfd waiting{ended.get(), POLLIN, 0};
+    if (poll(&waiting, 1, poll_ms) > 0) return;
+  }
+}
+
+// What `crun delete` does for a container whose processes are gone, without the process. False when
+// it is not as simple as that: the container is runc's, its cgroups are systemd's, or processes or
+// cgroups of its own are left in them.
+bool Runtime::remove_state(const std::string& id) const {
+  const std::filesystem::path folder = options_.exec_root / "crun" / id;
+  Result<std::string> text = read_file(folder / "status", 1 << 20);
+  if (!text) return false;
+  Result<boost::json::object> status = parse_object(*text);
+  if (!status || flag_of(*status, "systemd-cgroup")) return false;
+  const std::string cgroup = text_of(*status, "cgroup-path");
+  if (cgroup.size() < 2 || cgroup.front() != '/') return false;
+  const std::string top = "/sys/fs/cgroup";
+  std::vector<std::string> paths{top + cgroup};
+  std::error_code failure;
+  for (const auto& hierarchy : std::filesystem::directory_iterator(top, failure)) {
+    if (hierarchy.is_directory(failure)) paths.push_back(hierarchy.path().string() + cgroup);
+  }
+  for (const std::string& path : paths) {
+    if (rmdir(path.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR) return false;
+  }
+  std::filesystem::remove_all(folder, failure);
+  return !failure;
+}
+
 void Runtime::remove(const std::string& id) const {
   std::error_code ignored;
-  if (std::filesystem::exists(options_.exec_root / "crun" / id, ignored)) {
+  if (std::filesystem::exists(options_.exec_root / "crun" / id, ignored) && !remove_state(id)) {
     if (Result<void> done = run_crun({"delete", "--force", id}); !done)
       log::warning("removing runtime state of {}: {}", id.substr(0, 12), done.error().message);
   }

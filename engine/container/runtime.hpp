@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,10 @@ class Runtime {
   [[nodiscard]] Result<void> prepare_folders() const;
   // Holds config.json, the attach socket and the pid files of a running container.
   [[nodiscard]] std::filesystem::path bundle(const std::string& id) const;
+  // The seccomp filter that crun compiled for the container.
+  [[nodiscard]] std::filesystem::path filter_file(const std::string& id) const {
+    return options_.exec_root / "crun" / id / "seccomp.bpf";
+  }
   [[nodiscard]] std::filesystem::path exit_folder() const { return options_.exec_root / "exits"; }
 
   struct Launch {
@@ -56,16 +61,20 @@ class Runtime {
     ProcessId monitor;
   };
   // Makes the container from its bundle, stopped before its first instruction. The error's message
-  // is the runtime's.
-  [[nodiscard]] Result<Launched> create(const Launch& launch) const;
+  // is the runtime's. `meanwhile` is done while the runtime works, and fails the whole.
+  [[nodiscard]] Result<Launched> create(const Launch& launch,
+                                        const std::function<Result<void>()>& meanwhile) const;
   [[nodiscard]] Result<void> start(const std::string& id) const;
-  // start() for a container that was made and not started: what a crash of ours between the two
+  // As start(), for a container that was made and not started: what a crash of ours between the two
   // leaves.
   [[nodiscard]] Result<void> start_if_waiting(const std::string& id) const;
   [[nodiscard]] Result<void> pause(const std::string& id) const;
   [[nodiscard]] Result<void> resume(const std::string& id) const;
   // `resources` is JSON: the section linux.resources of an OCI document.
   [[nodiscard]] Result<void> update(const std::string& id, const std::string& resources) const;
+  // After a crash of ours: waits until the monitor of a container that was being made has made it,
+  // so that remove() finds all of it.
+  void settle(const std::string& id) const;
   // Kills what is left of it and takes its state and cgroup away; what is not there is no error.
   void remove(const std::string& id) const;
 
@@ -95,6 +104,7 @@ class Runtime {
                                                            const std::string& unit_id,
                                                            const std::filesystem::path& folder,
                                                            const std::string& log) const;
+  [[nodiscard]] bool remove_state(const std::string& id) const;
   [[nodiscard]] Result<void> run_crun(std::vector<std::string> arguments) const;
 
   Options options_;

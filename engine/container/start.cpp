@@ -12,6 +12,7 @@
 #include "engine/container/init_program.hpp"
 #include "engine/container/mount_parent.hpp"
 #include "engine/container/runtime_errors.hpp"
+#include "engine/network/networks.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::container {
@@ -99,7 +100,9 @@ Result<void> Containers::acquire_volumes(const Container& container) const {
 
 void Containers::release_volumes(const Container& container) const {
   for (const MountPoint& mount : container.mounts) {
-    if (mount.type == "volume") services_.volumes.mounts().release(mount.source, container.id);
+    if (mount.type != "volume") continue;
+    if (Result<void> done = services_.volumes.mounts().release(mount.source, container.id); !done)
+      log::warning("{}", done.error().message);
   }
 }
 
@@ -123,10 +126,17 @@ Result<Containers::Built> Containers::launch(const Container& container) const {
   if (container.sandbox) {
     LAB_TRY(built.name_sockets, services_.networks.build(*container.sandbox));
   }
+  auto plug_in = [&] {
+    return container.sandbox ? services_.networks.plug_in(*container.sandbox) : Result<void>();
+  };
+  // The runtime sets these in the namespace, and they may be an interface's.
+  const bool has_sysctls = !object_of(container.host_config, "Sysctls").empty();
+  if (has_sysctls) LAB_CHECK(plug_in());
   std::filesystem::path bundle = services_.runtime.bundle(container.id);
   LAB_CHECK(make_directories(bundle, 0700));
   LAB_TRY(SpecPaths spec_files, spec_paths(container));
   LAB_TRY(json::object spec, make_spec(container, spec_files, user, host_));
+  seccomp_filters_.add_to(spec);
   LAB_CHECK(write_file(bundle / "config.json", json::serialize(spec), 0600));
   Runtime::Launch launch;
   launch.id = container.id;
@@ -138,7 +148,9 @@ Result<Containers::Built> Containers::launch(const Container& container) const {
   launch.keep_log = text_of(object_of(container.host_config, "LogConfig"), "Type") != "none";
   if (built.name_sockets.udp)
     launch.kept_open = {built.name_sockets.udp.get(), built.name_sockets.tcp.get()};
-  LAB_TRY(built.launched, services_.runtime.create(launch));
+  LAB_TRY(built.launched, services_.runtime.create(
+                              launch, [&] { return has_sysctls ? Result<void>() : plug_in(); }));
+  seccomp_filters_.learn(spec, services_.runtime.filter_file(container.id));
   return built;
 }
 
@@ -208,6 +220,7 @@ asio::awaitable<Result<void>> Containers::start_locked(ContainerPtr container) {
   if (state.removing || state.dead) {
     co_return make_error(Code::conflict, "container is marked for removal and cannot be started");
   }
+  while (container->cleaning) co_await container->changed.wait();
   container->starting = true;
   Result<void> started = reserve_network(*container);
   if (started) {

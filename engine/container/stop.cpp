@@ -28,6 +28,14 @@ Error not_running(const Container& container) {
 
 }  // namespace
 
+// Written before the signal: whoever stopped the container does not see it come back because we
+// were killed in between.
+Result<void> Containers::mark_stopped(Container& container) const {
+  if (std::exchange(container.stopped_by_user, true)) return {};
+  constexpr bool durable = false;  // a machine that loses power stops containers by itself
+  return save(container, durable);
+}
+
 asio::awaitable<bool> Containers::wait_stopped(ContainerPtr container, TimePoint deadline) {
   while (container->state.running) {
     if (services_.clock.now() >= deadline) co_return false;
@@ -63,16 +71,17 @@ asio::awaitable<Result<void>> Containers::stop_locked(ContainerPtr container,
 
 asio::awaitable<Result<void>> Containers::stop(ContainerPtr container,
                                                std::optional<std::int64_t> seconds) {
-  container->stopped_by_user = true;
+  if (container->state.running || container->state.restarting)
+    LAB_CO_CHECK(mark_stopped(*container));
   container->changed.notify_all();
   AsyncMutex::Lock lock = co_await container->operation.lock();
   if (!container->state.running) {
     if (!container->state.restarting) co_return make_error(Code::not_modified, "{}", "");
     container->state.restarting = false;
-    saved_or_logged(*container);
+    LAB_CO_CHECK(save(*container));
     co_return Result<void>();
   }
-  container->stopped_by_user = true;
+  LAB_CO_CHECK(mark_stopped(*container));
   Result<void> stopped = co_await stop_locked(container, seconds);
   if (!stopped) {
     co_return make_error(Code::internal, "cannot stop container: {}: {}", container->name,
@@ -87,7 +96,6 @@ asio::awaitable<Result<void>> Containers::restart(ContainerPtr container,
   AsyncMutex::Lock lock = co_await container->operation.lock();
   if (container->state.running) {
     // An end that is part of a restart is neither the user's wish to stop nor a case for --rm.
-    container->stopped_by_user = true;
     container->user_restart = true;
     Result<void> stopped = co_await stop_locked(container, seconds);
     container->user_restart = false;
@@ -109,7 +117,8 @@ asio::awaitable<Result<void>> Containers::kill(ContainerPtr container, int signa
     Error error = not_running(*container);
     co_return error.wrap("Cannot kill container: {}", container->name);
   }
-  if (signal == SIGKILL || signal == stop_signal(*container)) container->stopped_by_user = true;
+  if (signal == SIGKILL || signal == stop_signal(*container))
+    LAB_CO_CHECK(mark_stopped(*container));
   Result<void> sent = send_signal(container->state.process, signal);
   if (!sent && sent.error().code != Code::not_found) co_return sent;
   emit(*container, "kill", {{"signal", fmt::format("{}", signal)}});
@@ -183,7 +192,8 @@ asio::awaitable<Result<void>> Containers::remove(ContainerPtr container, RemoveO
   AsyncMutex::Lock lock = co_await container->operation.lock();
   if (container->removed) co_return Result<void>();
   // The commit point: what follows is done again at the next start if a crash interrupts it.
-  if (Result<void> gone = services_.store.remove("container", container->id); !gone) {
+  const bool durable = !flag_of(container->host_config, "AutoRemove");
+  if (Result<void> gone = services_.store.remove("container", container->id, durable); !gone) {
     container->state.removing = false;
     co_return gone;
   }
@@ -193,6 +203,24 @@ asio::awaitable<Result<void>> Containers::remove(ContainerPtr container, RemoveO
     std::scoped_lock users(image_users_mutex_);
     image_users_.erase(container->id);
   }
+  if (options.volumes) remove_anonymous_volumes(*container);
+  // Who runs with --rm waits for the end of the container, not for that of its files.
+  const bool automatic = flag_of(container->host_config, "AutoRemove");
+  if (automatic) announce_removed(*container);
+  co_await remove_files(container);
+  if (!automatic) announce_removed(*container);
+  co_return Result<void>();
+}
+
+void Containers::announce_removed(Container& container) const {
+  container.removed = true;
+  ++container.exits;
+  emit(container, "destroy");
+  container.changed.notify_all();
+}
+
+asio::awaitable<void> Containers::remove_files(ContainerPtr container) {
+  while (container->cleaning) co_await container->changed.wait();
   Result<void> cleared = co_await run_blocking<Result<void>>([this, &container]() -> Result<void> {
     std::error_code ignored;
     std::filesystem::remove_all(folder(container->id), ignored);
@@ -202,12 +230,6 @@ asio::awaitable<Result<void>> Containers::remove(ContainerPtr container, RemoveO
   });
   if (!cleared)
     log::warning("removing container {}: {}", container->id.substr(0, 12), cleared.error().message);
-  if (options.volumes) remove_anonymous_volumes(*container);
-  container->removed = true;
-  ++container->exits;
-  emit(*container, "destroy");
-  container->changed.notify_all();
-  co_return Result<void>();
 }
 
 void Containers::remove_anonymous_volumes(const Container& container) {

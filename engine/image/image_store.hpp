@@ -106,9 +106,11 @@ class ImageStore {
   [[nodiscard]] Result<std::vector<std::filesystem::path>> lower_directories(
       const Image& image) const;
 
-  // Holds: a container keeps the layers below it even when its image is removed by force. Durable.
-  // hold() replaces an earlier hold of the same holder.
-  [[nodiscard]] Result<void> hold(const std::string& holder, const Image& image);
+  // Holds: a container keeps the layers below it even when its image is removed by force. hold()
+  // replaces an earlier hold of the same holder; `durable` as in DocumentStore::put().
+  [[nodiscard]] Result<void> hold(const std::string& holder, const Image& image,
+                                  bool durable = true);
+  // Of a holder that is gone for good: retain_holders() does it again if the power fails.
   [[nodiscard]] Result<void> release(const std::string& holder);
   // At start: releases every holder that is not in `holders` and removes layers nobody needs.
   [[nodiscard]] Result<void> retain_holders(const std::set<std::string>& holders);

@@ -285,7 +285,8 @@ Result<std::uint64_t> ImageStore::collect() {
 Result<void> ImageStore::release(const std::string& holder) {
   {
     const std::scoped_lock lock(impl_->mutex);
-    LAB_CHECK(impl_->database->run("DELETE FROM holds WHERE holder = ?", holder));
+    LAB_CHECK(impl_->without_sync(
+        [&] { return impl_->database->run("DELETE FROM holds WHERE holder = ?", holder); }));
     impl_->holds.erase(holder);
   }
   LAB_CHECK(collect());

@@ -54,16 +54,20 @@ Result<void> ImageStore::Impl::record_layer(const NewLayer& layer, bool known) {
   return {};
 }
 
+Result<void> ImageStore::Impl::without_sync(const std::function<Result<void>()>& change) {
+  LAB_CHECK(database->set_durable(false));
+  Result<void> changed = change();
+  LAB_CHECK(database->set_durable(true));
+  return changed;
+}
+
 Result<void> ImageStore::add_layer(const NewLayer& layer) {
   bool known = false;
   {
     const std::scoped_lock lock(impl_->mutex);
     known = impl_->layers.contains(layer.diff_id);
     // A layer counts only once an image has it: that commit brings this one to the disk too.
-    LAB_CHECK(impl_->database->set_durable(false));
-    auto recorded = impl_->record_layer(layer, known);
-    LAB_CHECK(impl_->database->set_durable(true));
-    LAB_CHECK(recorded);
+    LAB_CHECK(impl_->without_sync([&] { return impl_->record_layer(layer, known); }));
   }
   if (known) LAB_CHECK(layer::remove_tree(layer.directory));
   return {};
@@ -171,19 +175,24 @@ Result<void> ImageStore::add_pushed(const std::string& image_id, const Reference
   return {};
 }
 
-Result<void> ImageStore::hold(const std::string& holder, const Image& image) {
-  const std::scoped_lock lock(impl_->mutex);
-  LAB_CHECK(impl_->folders_of(image.diff_ids));
-  LAB_TRY(Transaction transaction, Transaction::begin(*impl_->database));
-  LAB_CHECK(impl_->database->run("DELETE FROM holds WHERE holder = ?", holder));
+Result<void> ImageStore::Impl::record_hold(const std::string& holder, const Image& image) {
+  LAB_TRY(Transaction transaction, Transaction::begin(*database));
+  LAB_CHECK(database->run("DELETE FROM holds WHERE holder = ?", holder));
   std::int64_t position = 0;
   for (const std::string& diff_id : image.diff_ids) {
-    LAB_CHECK(impl_->database->run("INSERT INTO holds (holder, position, diff_id) VALUES (?, ?, ?)",
-                                   holder, position++, diff_id));
+    LAB_CHECK(database->run("INSERT INTO holds (holder, position, diff_id) VALUES (?, ?, ?)",
+                            holder, position++, diff_id));
   }
   LAB_CHECK(transaction.commit());
-  impl_->holds[holder] = image.diff_ids;
+  holds[holder] = image.diff_ids;
   return {};
+}
+
+Result<void> ImageStore::hold(const std::string& holder, const Image& image, bool durable) {
+  const std::scoped_lock lock(impl_->mutex);
+  LAB_CHECK(impl_->folders_of(image.diff_ids));
+  if (durable) return impl_->record_hold(holder, image);
+  return impl_->without_sync([&] { return impl_->record_hold(holder, image); });
 }
 
 }  // namespace lab::engine::image

@@ -68,6 +68,10 @@ struct ImageStore::Impl {
   // Nothing would change if the image were added.
   [[nodiscard]] Result<bool> has_all_of(const std::string& image_id, const NewImage& image) const;
   [[nodiscard]] Result<void> record_layer(const NewLayer& layer, bool known);
+  [[nodiscard]] Result<void> record_hold(const std::string& holder, const Image& image);
+  // A change that may be lost with the machine's power, but not alone: a later one brings it to the
+  // disk too.
+  [[nodiscard]] Result<void> without_sync(const std::function<Result<void>()>& change);
   [[nodiscard]] Result<void> put_manifest(const std::string& image_id, const std::string& text,
                                           const std::string& media_type);
 

@@ -105,7 +105,7 @@ Result<void> BridgeDriver::configure(Network& network,
     if (!network.publish_on) return bad_option(option_binding, binding, "nil ip");
   }
   network.interface = network.option(option_name);
-  if (network.interface.empty()) network.interface = "br-" + network.id.substr(0, 12);
+  if (network.interface.empty()) network.interface = network.generated_interface();
   if (network.interface.size() > interface_name_max ||
       network.interface.find_first_of("/ \"\t\n") != std::string::npos) {
     return make_error(Code::internal,

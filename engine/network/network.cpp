@@ -143,6 +143,7 @@ json::object to_document(const Network& network) {
                       {"config_only", network.config_only},
                       {"config_from", network.config_from},
                       {"predefined", network.predefined},
+                      {"removing", network.removing},
                       {"foreign_interface", network.foreign_interface},
                       {"options", network.options},
                       {"labels", network.labels}};
@@ -167,6 +168,7 @@ Result<Network> network_from_document(const json::object& document) {
   network.config_only = flag_of(document, "config_only");
   network.config_from = text_of(document, "config_from");
   network.predefined = flag_of(document, "predefined");
+  network.removing = flag_of(document, "removing");
   network.foreign_interface = flag_of(document, "foreign_interface");
   network.options = object_of(document, "options");
   network.labels = object_of(document, "labels");

@@ -43,6 +43,7 @@ struct Network {
   bool config_only = false;
   std::string config_from;
   bool predefined = false;
+  bool removing = false;        // a removal is under way, which a crash does not stop
   boost::json::object options;  // texts
   boost::json::object labels;   // texts
 
@@ -59,6 +60,8 @@ struct Network {
   // Names are served on every network but the predefined ones.
   [[nodiscard]] bool serves_names() const { return !predefined; }
   [[nodiscard]] std::string option(std::string_view name) const;
+  // "br-0123456789ab": the device's name where the user gave none.
+  [[nodiscard]] std::string generated_interface() const { return "br-" + id.substr(0, 12); }
 };
 [[nodiscard]] boost::json::object to_document(const Network& network);
 [[nodiscard]] Result<Network> network_from_document(const boost::json::object& document);

@@ -137,7 +137,8 @@ Result<void> Networks::complete_default_bridge(Network& bridge) const {
   return {};
 }
 
-Result<void> Networks::load() {
+Result<std::vector<Network>> Networks::load() {
+  std::vector<Network> interrupted;
   LAB_TRY(auto documents, store_.all(kind));
   for (auto& [key, text] : documents) {
     LAB_TRY(json::object document, parse_object(text));
@@ -147,11 +148,21 @@ Result<void> Networks::load() {
       continue;
     }
     if (!network.predefined) LAB_CHECK(driver_of(network).configure(network, {}));
-    insert(std::move(network));
+    if (network.removing)
+      interrupted.push_back(std::move(network));
+    else
+      insert(std::move(network));
   }
   LAB_CHECK(add_predefined("none", "null"));
   LAB_CHECK(add_predefined("host", "host"));
-  return add_predefined("bridge", "bridge");
+  LAB_CHECK(add_predefined("bridge", "bridge"));
+  return interrupted;
+}
+
+// Blocks. The document goes last: as long as it is there, the next start tries again.
+Result<void> Networks::finish_removal(const Network& network) const {
+  if (!network.config_only) driver_of(network).take_down(network);
+  return store_.remove(kind, network.id);
 }
 
 void Networks::open_pools(const Network& network) {
@@ -188,7 +199,7 @@ void Networks::adopt(const Sandbox& sandbox) {
 
 asio::awaitable<Result<void>> Networks::start(std::vector<LiveSandbox> live) {
   LAB_CO_CHECK(make_directories(sandbox_folder()));
-  LAB_CO_CHECK(load());
+  LAB_CO_TRY(std::vector<Network> interrupted, load());
   std::vector<NetworkPtr> networks = list();
   for (const NetworkPtr& network : networks) open_pools(*network);
   std::vector<PortMapping> ports;
@@ -201,6 +212,7 @@ asio::awaitable<Result<void>> Networks::start(std::vector<LiveSandbox> live) {
   std::set<std::string> bridge_names;
   for (const FirewallBridge& bridge : bridges) bridge_names.insert(bridge.interface);
   auto bring_up = [&]() -> Result<void> {
+    for (const Network& network : interrupted) LAB_CHECK(finish_removal(network));
     for (const NetworkPtr& network : networks) {
       Network copy = *network;
       if (!network->config_only) LAB_CHECK(driver_of(copy).set_up(copy, false));
@@ -287,17 +299,19 @@ asio::awaitable<Result<void>> Networks::remove(NetworkPtr network) {
       co_return make_error(Code::forbidden, "configuration network \"{}\" is in use",
                            network->name);
   }
-  LAB_CO_CHECK(store_.remove(kind, network->id));
+  // The commit point.
+  Network removed = *network;
+  removed.removing = true;
+  LAB_CO_CHECK(store_.put(kind, removed.id, json::serialize(to_document(removed))));
   {
     std::scoped_lock guard(mutex_);
     networks_.erase(network->id);
   }
   pools_.erase(network->id);
-  if (network->config_only) co_return Result<void>();
   std::vector<FirewallBridge> bridges = firewall_bridges();
-  co_return co_await run_blocking<Result<void>>([this, &network, &bridges] {
-    driver_of(*network).take_down(*network);
-    return firewall_.set_bridges(bridges);
+  co_return co_await run_blocking<Result<void>>([this, &removed, &bridges]() -> Result<void> {
+    LAB_CHECK(finish_removal(removed));
+    return removed.config_only ? Result<void>() : firewall_.set_bridges(bridges);
   });
 }
 
@@ -307,9 +321,9 @@ asio::awaitable<Result<Created>> Networks::create(CreateRequest request) {
   LAB_CO_TRY(created.warning, check_name(request));
   LAB_CO_TRY(Network network, prepare(request));
   created.id = network.id;
-  // Until the device is ours for sure, it counts as somebody else's: a crash from here on may leave
-  // a bridge, but never takes away one that was there.
-  network.foreign_interface = true;
+  // A device whose name the user chose counts as somebody else's until it is ours for sure: a crash
+  // from here on may leave such a bridge, but never takes away one that was there.
+  network.foreign_interface = network.interface != network.generated_interface();
   LAB_CO_CHECK(store_.put(kind, network.id, json::serialize(to_document(network))));
   network.foreign_interface = false;
   if (!network.config_only) {

@@ -113,9 +113,12 @@ class Networks {
   [[nodiscard]] Result<Sandbox> reserve(const SandboxRequest& request);
   // Gives all of it back.
   void release(const Sandbox& sandbox);
-  // Blocks. On failure nothing is left but the reservation. The sockets are for serve(); without
-  // descriptors when no network of the sandbox serves names.
-  [[nodiscard]] Result<dns::Sockets> build(const Sandbox& sandbox);
+  // Blocks. Makes the namespace, with nothing but loopback in it. The sockets are for serve();
+  // without descriptors when no network of the sandbox serves names. What a failure leaves is for
+  // tear_down().
+  [[nodiscard]] Result<dns::Sockets> build(const Sandbox& sandbox) const;
+  // Blocks. Interfaces, routes and published ports of what build() made.
+  [[nodiscard]] Result<void> plug_in(const Sandbox& sandbox);
   void serve(const Sandbox& sandbox, dns::Sockets sockets);
   // The container has another name: others find it under that.
   void rename(Sandbox& sandbox, const std::string& from, const std::string& to);
@@ -140,7 +143,9 @@ class Networks {
   };
 
   // networks.cpp
-  [[nodiscard]] Result<void> load();
+  // Gives the networks whose removal a crash interrupted.
+  [[nodiscard]] Result<std::vector<Network>> load();
+  [[nodiscard]] Result<void> finish_removal(const Network& network) const;
   [[nodiscard]] Result<void> add_predefined(const std::string& name, const std::string& driver);
   [[nodiscard]] Result<void> complete_default_bridge(Network& bridge) const;
   void open_pools(const Network& network);

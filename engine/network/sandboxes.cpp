@@ -296,32 +296,27 @@ Result<void> Networks::join(const Sandbox& sandbox, const Endpoint& endpoint) co
   return driver_of(*network).join(*network, sandbox, endpoint);
 }
 
-Result<dns::Sockets> Networks::build(const Sandbox& sandbox) {
+Result<dns::Sockets> Networks::build(const Sandbox& sandbox) const {
   dns::Sockets sockets;
   if (sandbox.key.empty()) return sockets;
-  LAB_CHECK(create_namespace(sandbox.key, [&sandbox]() -> Result<void> {
+  LAB_CHECK(create_namespace(sandbox.key, [&]() -> Result<void> {
     // As Docker: without an IPv6 address there is no IPv6, not even on loopback.
     bool addressed = has_addresses(sandbox);
     if (addressed && !has_ipv6(sandbox)) try_sysctl("net/ipv6/conf/all/disable_ipv6", "1");
     LAB_TRY(Netlink netlink, Netlink::open());
-    return netlink.set_up(loopback_index);
+    LAB_CHECK(netlink.set_up(loopback_index));
+    if (!addressed || !sandbox.serves_names()) return {};
+    LAB_TRY(sockets, dns::open_sockets());
+    return {};
   }));
-  Result<void> done;
-  for (const Endpoint& endpoint : sandbox.endpoints) {
-    if (done) done = join(sandbox, endpoint);
-  }
-  if (done && has_addresses(sandbox)) {
-    done = inside_namespace(sandbox.key, [&]() -> Result<void> {
-      LAB_CHECK(set_routes(sandbox));
-      if (!sandbox.serves_names()) return {};
-      LAB_TRY(sockets, dns::open_sockets());
-      return {};
-    });
-  }
-  if (done) done = firewall_.publish(sandbox.ports);
-  if (done) return sockets;
-  tear_down(sandbox);
-  return std::move(done).error();
+  return sockets;
+}
+
+Result<void> Networks::plug_in(const Sandbox& sandbox) {
+  if (!has_addresses(sandbox)) return {};
+  for (const Endpoint& endpoint : sandbox.endpoints) LAB_CHECK(join(sandbox, endpoint));
+  LAB_CHECK(inside_namespace(sandbox.key, [&sandbox] { return set_routes(sandbox); }));
+  return firewall_.publish(sandbox.ports);
 }
 
 void Networks::serve(const Sandbox& sandbox, dns::Sockets sockets) {

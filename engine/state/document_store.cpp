@@ -45,9 +45,9 @@ Result<void> DocumentStore::put(std::string_view kind, std::string_view key, std
       kind, key, text);
 }
 
-Result<void> DocumentStore::remove(std::string_view kind, std::string_view key) {
+Result<void> DocumentStore::remove(std::string_view kind, std::string_view key, bool durable) {
   std::scoped_lock lock(impl_->mutex);
-  LAB_CHECK(impl_->set_durable(true));
+  LAB_CHECK(impl_->set_durable(durable));
   return impl_->database->run("DELETE FROM documents WHERE kind = ?1 AND key = ?2", kind, key);
 }
 

@@ -24,7 +24,8 @@ class DocumentStore {
   [[nodiscard]] Result<void> put(std::string_view kind, std::string_view key, std::string_view text,
                                  bool durable = true);
   // What is not there is no error.
-  [[nodiscard]] Result<void> remove(std::string_view kind, std::string_view key);
+  [[nodiscard]] Result<void> remove(std::string_view kind, std::string_view key,
+                                    bool durable = true);
   // Key and text, by key.
   [[nodiscard]] Result<std::vector<std::pair<std::string, std::string>>> all(
       std::string_view kind) const;

@@ -171,16 +171,17 @@ Result<void> LocalMounts::acquire(const std::filesystem::path& folder, const Mou
   return {};
 }
 
-void LocalMounts::release(const std::filesystem::path& folder, const std::string& user) {
+Result<void> LocalMounts::release(const std::filesystem::path& folder, const std::string& user) {
   std::scoped_lock lock(mutex_);
   auto found = users_.find(folder);
   if (found != users_.end()) {
     found->second.erase(user);
-    if (!found->second.empty()) return;
+    if (!found->second.empty()) return {};
     users_.erase(found);
   }
   if (is_mounted(folder) && umount2(folder.c_str(), 0) != 0)
-    log::warning("unmounting volume {}: {}", folder.string(), std::strerror(errno));
+    return errno_error(errno, fmt::format("unmounting volume {}", folder.string()));
+  return {};
 }
 
 }  // namespace lab::engine::volume

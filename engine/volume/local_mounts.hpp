@@ -29,7 +29,7 @@ class LocalMounts {
   [[nodiscard]] Result<void> acquire(const std::filesystem::path& folder,
                                      const MountOptions& options, const std::string& user);
   // Unmounts with the last user; also when it was never acquired, as after a crash of ours.
-  void release(const std::filesystem::path& folder, const std::string& user);
+  [[nodiscard]] Result<void> release(const std::filesystem::path& folder, const std::string& user);
 
  private:
   std::mutex mutex_;

@@ -3,6 +3,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "base/file.hpp"
+#include "base/log.hpp"
 #include "base/random.hpp"
 #include "engine/container/names.hpp"
 #include "engine/util/json.hpp"
@@ -27,12 +28,18 @@ Result<void> Volumes::load() {
   LAB_TRY(auto documents, store_.all(kind));
   for (auto& [name, text] : documents) {
     LAB_TRY(json::object document, parse_object(text));
+    if (flag_of(document, "removing")) {
+      if (Result<void> erased = erase(name); !erased)
+        log::warning("removing volume {}: {}", name, erased.error().message);
+      continue;
+    }
     Volume volume;
     volume.name = name;
     volume.created = text_of(document, "created");
     volume.labels = value_or_null(document, "labels");
     volume.options = value_or_null(document, "options");
     volume.anonymous = flag_of(document, "anonymous");
+    LAB_CHECK(make_folder(name));
     volumes_[name] = std::move(volume);
   }
   return {};
@@ -70,14 +77,19 @@ Result<const Volume*> Volumes::create(const std::string& wanted, const json::val
   volume.labels = labels;
   volume.options = options;
   volume.anonymous = anonymous || wanted.empty();
-  LAB_CHECK(make_directories(root_ / name, 0701));
-  LAB_CHECK(make_directories(folder(name), 0755));
   json::object document{{"created", volume.created},
                         {"labels", volume.labels},
                         {"options", volume.options},
                         {"anonymous", volume.anonymous}};
+  // The document first: a crash leaves no folder that nobody knows.
   LAB_CHECK(store_.put(kind, name, json::serialize(document)));
+  LAB_CHECK(make_folder(name));
   return &(volumes_[name] = std::move(volume));
+}
+
+Result<void> Volumes::make_folder(const std::string& name) const {
+  LAB_CHECK(make_directories(root_ / name, 0701));
+  return make_directories(folder(name), 0755);
 }
 
 const Volume* Volumes::find(const std::string& name) const {
@@ -99,17 +111,23 @@ std::vector<const Volume*> Volumes::list() const {
 }
 
 Result<void> Volumes::remove(const std::string& name) {
-  if (volumes_.erase(name) == 0) return make_error(Code::not_found, "get {}: no such volume", name);
-  LAB_CHECK(store_.remove(kind, name));
+  if (!volumes_.contains(name)) return make_error(Code::not_found, "get {}: no such volume", name);
+  // The commit point. The document goes last, so that a crash leaves no folder that nobody knows.
+  LAB_CHECK(store_.put(kind, name, R"({"removing": true})"));
+  volumes_.erase(name);
+  return erase(name);
+}
+
+Result<void> Volumes::erase(const std::string& name) {
   // What is mounted there is not the volume's to delete.
-  mounts_.release(folder(name), "");
+  LAB_CHECK(mounts_.release(folder(name), ""));
   std::error_code failure;
   std::filesystem::remove_all(root_ / name, failure);
   if (failure) {
     return make_error(Code::internal, "removing {}: {}", (root_ / name).string(),
                       failure.message());
   }
-  return {};
+  return store_.remove(kind, name);
 }
 
 json::object Volumes::settings(const Volume& volume) const {

@@ -29,7 +29,8 @@ class Volumes {
   Volumes(std::filesystem::path data_root, DocumentStore& store, const Clock& clock)
       : root_(std::move(data_root) / "volumes"), store_(store), clock_(clock) {}
 
-  // Reads what exists; folders without a document are left alone.
+  // Reads what exists, and finishes removals that a crash interrupted; folders without a document
+  // are left alone.
   [[nodiscard]] Result<void> load();
 
   // An empty name makes an anonymous one. Gives the volume that is there under this name. `driver`
@@ -54,6 +55,9 @@ class Volumes {
   [[nodiscard]] boost::json::object settings(const Volume& volume) const;
 
  private:
+  [[nodiscard]] Result<void> make_folder(const std::string& name) const;
+  [[nodiscard]] Result<void> erase(const std::string& name);
+
   std::filesystem::path root_;
   DocumentStore& store_;
   const Clock& clock_;

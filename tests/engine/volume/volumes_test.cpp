@@ -36,6 +36,17 @@ TEST_F(VolumesTest, AreThereAfterARestart) {
   EXPECT_EQ(volumes.remove("data").error().message, "get data: no such volume");
 }
 
+TEST_F(VolumesTest, ARemovalThatWasInterruptedIsFinishedAtTheNextStart) {
+  auto store = open_store();
+  Volumes(folder.path(), *store, clock).create("data", nullptr, nullptr).value();
+  ASSERT_TRUE(store->put("volume", "data", R"({"removing": true})"));
+  Volumes volumes(folder.path(), *store, clock);
+  ASSERT_TRUE(volumes.load());
+  EXPECT_EQ(volumes.find("data"), nullptr);
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "volumes/data"));
+  EXPECT_TRUE(store->all("volume")->empty());
+}
+
 TEST_F(VolumesTest, NamesCannotLeaveTheFolder) {
   auto store = open_store();
   Volumes volumes(folder.path(), *store, clock);
