@@ -54,16 +54,33 @@ asio::awaitable<void> read_requests(lab::http::Wire& wire) {
   }
 }
 
+// What a registry or a mirror answers.
+asio::awaitable<void> read_responses(lab::http::Wire& wire) {
+  constexpr std::size_t body_bytes_max = std::size_t{1} << 20;
+  for (;;) {
+    lab::http::MessageReader<false> reader(wire);
+    const auto more = co_await reader.read_head();
+    if (!more || !*more) co_return;
+    static_cast<void>(reader.headers().get("Content-Range"));
+    const auto body = co_await reader.read_all(body_bytes_max);
+    if (!body || !reader.parser().keep_alive()) co_return;
+  }
+}
+
+using Read = asio::awaitable<void> (*)(lab::http::Wire&);
+
 }  // namespace
 
 void http(std::string_view bytes) {
-  asio::io_context loop(1);
-  lab::http::Wire wire;
-  wire.stream = std::make_unique<Bytes>(loop.get_executor(), bytes);
-  asio::co_spawn(loop, read_requests(wire), [](std::exception_ptr failure) {
-    if (failure) std::abort();
-  });
-  loop.run();
+  for (const Read read : {read_requests, read_responses}) {
+    asio::io_context loop(1);
+    lab::http::Wire wire;
+    wire.stream = std::make_unique<Bytes>(loop.get_executor(), bytes);
+    asio::co_spawn(loop, read(wire), [](std::exception_ptr failure) {
+      if (failure) std::abort();
+    });
+    loop.run();
+  }
 }
 
 }  // namespace lab::fuzz

@@ -14,14 +14,15 @@ void ignore(std::string_view bytes);      // a .dockerignore, a line break, path
 void layer(std::string_view bytes);       // a layer's tar, compressed or not
 void archive(std::string_view bytes);     // the tar of `docker load`
 void manifest(std::string_view bytes);    // manifests, indexes, image configurations, credentials
-void http(std::string_view bytes);        // requests on one connection, in pieces
+void http(std::string_view bytes);        // requests or answers on one connection, in pieces
 void stream(std::string_view bytes);      // detach keys, a line break, what a user types
+void dns(std::string_view bytes);         // a query from a container, or an answer to one
 
 using Target = void (*)(std::string_view);
 inline const std::map<std::string, Target>& targets() {
   static const std::map<std::string, Target> all = {
-      {"dockerfile", dockerfile}, {"ignore", ignore}, {"layer", layer},  {"archive", archive},
-      {"manifest", manifest},     {"http", http},     {"stream", stream}};
+      {"dockerfile", dockerfile}, {"ignore", ignore}, {"layer", layer},   {"archive", archive},
+      {"manifest", manifest},     {"http", http},     {"stream", stream}, {"dns", dns}};
   return all;
 }
 
