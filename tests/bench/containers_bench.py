@@ -1,12 +1,14 @@
 #!/usr/bin/python3
-"""Containers with the stock client: engined beside dockerd, in turns.
+"""Containers: engined beside dockerd, in turns.
 
 containers_bench.py [RUNS]: prints the medians of wall-clock seconds of each and their ratios (goals: 0.20 each) of
-- `docker run --rm` of a static hello on the default bridge, and on a network with a name service;
+- `docker run --rm` of a static hello: on the default bridge, on a network with a name service, on none, on the host's;
+- the same requests without the client, whose own start is the same for both engines;
 - 50 containers started 8 at a time, then removed.
 Needs root and dockerd; both engines run in private namespaces.
 """
 import concurrent.futures
+import json
 import os
 import pathlib
 import statistics
@@ -16,6 +18,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from dockerd_host import DockerdHost  # noqa: E402
 from engine_host import EngineHost  # noqa: E402
+from unix_http import UnixConnection  # noqa: E402
 
 CONTAINERS, AT_A_TIME = 50, 8
 
@@ -30,6 +33,22 @@ def hello(host, *flags):
     host.docker("run", "--rm", *flags, "hello-world")
 
 
+def ask(host, target, body=None):
+    """The response to a POST; its body is read by the caller."""
+    connection = UnixConnection(host.socket, timeout=60)
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", f"/v1.41{target}", None if body is None else json.dumps(body), headers)
+    return connection.getresponse()
+
+
+def hello_requests(host):
+    body = {"Image": "hello-world", "HostConfig": {"AutoRemove": True}}
+    identity = json.loads(ask(host, "/containers/create", body).read())["Id"]
+    end = ask(host, f"/containers/{identity}/wait?condition=removed")
+    ask(host, f"/containers/{identity}/start").read()
+    assert json.loads(end.read())["StatusCode"] == 0
+
+
 def many(host):
     names = [f"many{number}" for number in range(CONTAINERS)]
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
@@ -40,14 +59,19 @@ def many(host):
 WORK = {
     "run --rm hello, bridge": hello,
     "run --rm hello, own network": lambda host: hello(host, "--network", "mine"),
+    "run --rm hello, none": lambda host: hello(host, "--network", "none"),
+    "run --rm hello, host": lambda host: hello(host, "--network", "host"),
+    "the same on the bridge, without the client": hello_requests,
     f"{CONTAINERS} started {AT_A_TIME} at a time, removed": many,
 }
 
 
 def main():
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    hosts = {"engined": EngineHost(f"bench-e{os.getpid()}"), "dockerd": DockerdHost(f"bench-d{os.getpid()}")}
+    hosts = {}
     try:
+        for name, kind in (("engined", EngineHost), ("dockerd", DockerdHost)):
+            hosts[name] = kind(f"bench-{name[0]}{os.getpid()}")
         for host in hosts.values():
             for image in ("hello-world", "busybox"):
                 host.docker("pull", "-q", image)

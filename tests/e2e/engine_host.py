@@ -32,6 +32,8 @@ exec sleep infinity
 
 
 def engined_binary():
+    if folder := os.environ.get("LAB_BIN"):
+        return pathlib.Path(folder) / "engined"
     for preset in (os.environ.get("LAB_PRESET"), "release", "dev"):
         path = ROOT / "build" / str(preset) / "bin" / "engined"
         if preset and path.exists():
@@ -64,6 +66,13 @@ class EngineHost:
         self.holder = subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{name}", "unshare", "-m", "bash", "-c", ENTER, "bash", self.folder / "cgroup"],
             stdout=subprocess.PIPE, text=True, start_new_session=True)
+        try:
+            self.prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def prepare(self):
         assert self.holder.stdout.readline() == "ready\n", "no private namespaces"
         self.run("ip", "link", "set", "lo", "up")
         self.helpers.append(self.popen("/usr/bin/python3", ROOT / "tests/e2e/tiny_registry.py", str(REGISTRY_PORT)))
@@ -146,13 +155,16 @@ class EngineHost:
         lines = self.run("cat", "/proc/self/mounts").stdout.splitlines()
         return [line for line in lines if f"{self.folder}/data" in line or f"{self.folder}/exec" in line]
 
+    def runs(self):
+        return self.engine is not None and self.engine.poll() is None
+
     def close(self):
         try:
-            if self.engine.poll() is None:
+            if self.runs() and self.answers():
                 self.remove_all()
                 self.stop()
         finally:
-            if self.engine.poll() is None:
+            if self.runs():
                 self.engine.kill()
             for helper in self.helpers:
                 helper.kill()

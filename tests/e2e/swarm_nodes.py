@@ -1,7 +1,6 @@
 """Nodes of a swarm as network namespaces on this machine: a bridge in one namespace, a node per
 namespace behind it, swarmd in each with a state folder and an API socket of its own."""
 
-import http.client
 import json
 import os
 import pathlib
@@ -12,20 +11,11 @@ import subprocess
 import threading
 import time
 
+from unix_http import UnixConnection
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("LAB_BIN", ROOT / "build" / "release" / "bin"))
 DOCKER = os.environ.get("LAB_DOCKER", "/usr/bin/docker")
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout):
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
 
 
 def request(path, method, target, body=None, timeout=30):
