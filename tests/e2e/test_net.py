@@ -232,6 +232,29 @@ def test_a_capture_has_the_frames_that_its_filter_lets_through(net, vm1, vm2, tm
     assert b"vm1->vm2" in capture.file.read_bytes() and b"vm3" not in capture.file.read_bytes()
 
 
+def test_a_capture_of_several_links_has_no_other(net, vm1, vm2, vm3, tmp_path):
+    capture = Capture(net, tmp_path / "two.pcapng", "vm1->vm2", "vm3->vm2", "--", "icmp")
+    assert vm1.reaches(vm2) and vm3.reaches(vm2)
+    capture.end(signal.SIGINT)
+    senders = {line.split()[2] for line in capture.lines() if "request" in line}
+    assert senders == {"192.168.50.4", "192.168.50.6"} and not [line for line in capture.lines() if "reply" in line]
+
+
+def test_a_capture_is_read_while_it_runs_and_ends_with_its_reader(net, vm1, vm2):
+    with subprocess.Popen([BIN / "lab", "net", "capture", "vm1", "-w", "-", "--", "icmp"], cwd=net.folder,
+                          env={**os.environ, "LAB_CACHE": str(net.folder / "cache")}, stdout=subprocess.PIPE) as capture:
+        with subprocess.Popen(["tcpdump", "-n", "-l", "-c", "1", "-r", "-"], stdin=capture.stdout, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:
+            capture.stdout.close()
+            deadline = time.monotonic() + 60
+            while not select.select([reader.stdout], [], [], 0)[0]:
+                assert vm1.reaches(vm2) and time.monotonic() < deadline
+            assert "request" in reader.stdout.readline()
+        while capture.poll() is None:
+            assert vm1.reaches(vm2) and time.monotonic() < deadline
+        assert capture.returncode == -signal.SIGPIPE
+
+
 def test_a_capture_says_which_fault_took_a_frame_and_ends_whole(net, vm1, vm2, tmp_path):
     assert vm1.reaches(vm2)
     net.lab("set", "vm1->vm2", "loss", "100%")
