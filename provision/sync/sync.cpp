@@ -216,13 +216,17 @@ Result<void> FolderSync::apply() {
   SshCommand command{"sh"};
   command.input = script.text();
   command.timeout = listing_time;
-  auto applied = session_.exec(command);
-  if (!applied) return applied.error();
-  if (applied->status == 0) return {};
-  return make_error(Code::conflict,
-                    "{}:{}: {}; a folder in which the machine has files of its own stands where a "
-                    "file or link of {} belongs: remove one of the two",
-                    session_.target().name, config_.to, applied->errors, config_.from.string());
+  LAB_TRY(SshResult applied, session_.exec(command));
+  if (applied.status == 0) return {};
+  Error error =
+      make_error(Code::internal, "{}:{}: {}", session_.target().name, config_.to, applied.errors);
+  if (plan_.replaced_folders.empty()) return error;
+  error.code = Code::conflict;
+  error.message += fmt::format(
+      "a folder in which the machine has files of its own stands where a file or link of {} "
+      "belongs: remove one of the two",
+      config_.from.string());
+  return error;
 }
 
 Result<void> FolderSync::adjust() {
@@ -241,12 +245,6 @@ Result<void> FolderSync::adjust() {
   return {};
 }
 
-std::string human_bytes(std::uint64_t bytes) {
-  if (bytes < 1000) return fmt::format("{} B", bytes);
-  if (bytes < 1'000'000) return fmt::format("{:.1f} kB", static_cast<double>(bytes) / 1e3);
-  return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
-}
-
 }  // namespace
 
 std::string SyncOutcome::words() const {
@@ -254,7 +252,7 @@ std::string SyncOutcome::words() const {
   const auto add = [&text](std::size_t count, std::string_view what) {
     if (count != 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, what);
   };
-  add(copied, fmt::format("copied ({})", human_bytes(bytes)));
+  add(copied, fmt::format("copied ({} KiB)", (bytes + 1023) / 1024));
   add(adjusted, "adjusted");
   add(removed, "removed");
   return fmt::format("{}: {}", to, text.empty() ? "up to date" : text);

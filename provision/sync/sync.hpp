@@ -25,7 +25,7 @@ struct SyncOutcome {
   std::uint64_t bytes = 0;
 
   [[nodiscard]] bool changed() const { return copied + adjusted + removed != 0; }
-  // "/vagrant: 3 copied (12 kB), 1 removed", or "/vagrant: up to date".
+  // "/vagrant: 3 copied (12 KiB), 1 removed", or "/vagrant: up to date".
   [[nodiscard]] std::string words() const;
 };
 
