@@ -201,9 +201,11 @@ std::string domain_xml(const MachineSpec& spec, bool kvm) {
              "  <uuid>{}</uuid>\n"
              "  <metadata>{}</metadata>\n"
              "  <memory unit='MiB'>{}</memory>\n"
-             "  <vcpu>{}</vcpu>\n",
+             "  <vcpu{}>{}</vcpu>\n",
              kvm ? "kvm" : "qemu", xml_escape(domain_name(spec.id)), domain_uuid(spec.id),
-             metadata_xml({spec.id, spec.directory, spec.ssh_port}), spec.memory_mib, spec.cpus) +
+             metadata_xml({spec.id, spec.directory, spec.ssh_port}), spec.memory_mib,
+             spec.cpus_max > spec.cpus ? fmt::format(" current='{}'", spec.cpus) : "",
+             std::max(spec.cpus, spec.cpus_max)) +
          os_xml(spec, kvm) + "  <features><acpi/><apic/></features>\n" + cpu_xml(kvm) +
          "  <clock offset='utc'/>\n"
          "  <on_poweroff>destroy</on_poweroff>\n"

@@ -114,6 +114,10 @@ class LibvirtProvider final : public Provider {
     std::function<Result<void>()> work = [this, &id, &state] { return start_saved_now(id, state); };
     co_return co_await run_blocking(std::move(work));
   }
+  boost::asio::awaitable<Result<void>> set_cpus(MachineId id, unsigned cpus) override {
+    std::function<Result<void>()> work = [this, &id, cpus] { return set_cpus_now(id, cpus); };
+    co_return co_await run_blocking(std::move(work));
+  }
   boost::asio::awaitable<Result<void>> stop(MachineId id, std::chrono::milliseconds grace) override;
   boost::asio::awaitable<Result<void>> destroy(MachineId id) override {
     std::function<Result<void>()> work = [this, &id] { return destroy_now(id); };
@@ -158,6 +162,7 @@ class LibvirtProvider final : public Provider {
   Result<void> start_now(const MachineId& id);
   Result<void> save_now(const MachineId& id, const SavedState& state);
   Result<void> start_saved_now(const MachineId& id, const SavedState& state);
+  Result<void> set_cpus_now(const MachineId& id, unsigned cpus);
   Result<void> press_power_button(const MachineId& id);
   Result<void> pull_plug(const MachineId& id);
   Result<void> destroy_now(const MachineId& id);
@@ -273,6 +278,35 @@ Result<void> LibvirtProvider::start_saved_now(const MachineId& id, const SavedSt
     return make_error(Code::conflict, "machine {} runs already; stop it first", domain_name(id));
   if (auto started = start_domain_from_state(connection, domain.get(), state); !started)
     return started.error().wrap("starting machine {} from its saved state", domain_name(id));
+  return {};
+}
+
+Result<void> LibvirtProvider::set_cpus_now(const MachineId& id, unsigned cpus) {
+  LAB_TRY(const virConnectPtr connection, this->connection());
+  LAB_TRY(const Domain domain, find(connection, id));
+  if (!domain || !is_active(state_of(domain.get())))
+    return make_error(Code::unavailable, "machine {} does not run", domain_name(id));
+  const int max =
+      virDomainGetVcpusFlags(domain.get(), VIR_DOMAIN_VCPU_LIVE | VIR_DOMAIN_VCPU_MAXIMUM);
+  if (max < static_cast<int>(cpus))
+    return make_error(Code::unsupported, "it was started to have {} processors at most", max);
+  constexpr int look_again_ms = 20;
+  constexpr std::chrono::seconds time_max{30};
+  const SystemClock clock;
+  const TimePoint deadline = clock.now() + time_max;
+  // libvirt waits for a guest to let a processor go, but an emulated one may take longer.
+  if (virDomainSetVcpusFlags(domain.get(), cpus, VIR_DOMAIN_VCPU_LIVE) != 0 &&
+      !last_error_is(VIR_ERR_OPERATION_TIMEOUT))
+    return libvirt_error(Code::unavailable, fmt::format("giving it {} processors", cpus));
+  while (virDomainGetVcpusFlags(domain.get(), VIR_DOMAIN_VCPU_LIVE) != static_cast<int>(cpus)) {
+    if (clock.now() >= deadline)
+      return make_error(Code::unavailable, "the guest does not let its processors go");
+    poll(nullptr, 0, look_again_ms);
+  }
+  // So that it can be started from a state that is saved from now on: with them plugged in.
+  if (virDomainSetVcpusFlags(domain.get(), cpus,
+                             VIR_DOMAIN_VCPU_CONFIG | VIR_DOMAIN_VCPU_HOTPLUGGABLE) != 0)
+    return libvirt_error(Code::internal, fmt::format("remembering {} processors", cpus));
   return {};
 }
 

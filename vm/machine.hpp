@@ -72,6 +72,7 @@ struct MachineSpec {
       directory;  // the machine's own folder: disk, seed, console. Made if missing
   std::uint64_t memory_mib = 768;
   unsigned cpus = 1;
+  unsigned cpus_max = 1;          // what it can be given while it runs; at least `cpus` counts
   std::uint64_t disk_mib = 8192;  // what the guest sees; the overlay file grows as it is written
   GuestImage image;
   Identity identity;

@@ -58,6 +58,12 @@ class Provider {
   [[nodiscard]] virtual boost::asio::awaitable<Result<void>> start_saved(MachineId id,
                                                                          SavedState state) = 0;
 
+  // Gives a running machine more processors, or takes some, until its next definition says
+  // otherwise; the guest still has to use them. Code::unsupported for more than its cpus_max, as it
+  // was started; Code::unavailable when it does not run, or the guest does not let one go.
+  [[nodiscard]] virtual boost::asio::awaitable<Result<void>> set_cpus(MachineId id,
+                                                                      unsigned cpus) = 0;
+
   // Power button, and after `grace` the plug. A grace of zero pulls the plug at once.
   [[nodiscard]] virtual boost::asio::awaitable<Result<void>> stop(
       MachineId id, std::chrono::milliseconds grace) = 0;

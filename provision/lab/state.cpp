@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint16_t port_min = 20000;
 constexpr std::uint16_t port_max = 32000;
 
-std::uint16_t port_of(const json::object& object, std::string_view key) {
+std::uint16_t number_of(const json::object& object, std::string_view key) {
   const json::value* value = object.if_contains(key);
   return value != nullptr && value->is_int64() ? static_cast<std::uint16_t>(value->as_int64()) : 0;
 }
@@ -46,16 +46,17 @@ Result<LabState> load_state(const LabPaths& paths) {
   state.id = text_of(object, "id");
   state.labfile = text_of(object, "labfile");
   state.libvirt_uri = text_of(object, "libvirt_uri");
-  state.mirror_port = port_of(object, "mirror_port");
+  state.mirror_port = number_of(object, "mirror_port");
   if (const json::value* machines = object.if_contains("machines");
       machines != nullptr && machines->is_object()) {
     for (const auto& [name, value] : machines->as_object()) {
       if (!value.is_object()) continue;
       const json::object& machine = value.as_object();
       state.machines[std::string(name)] =
-          MachinePorts{text_of(machine, "mac"),         port_of(machine, "ssh_port"),
-                       port_of(machine, "switch_port"), port_of(machine, "nic_port"),
-                       text_of(machine, "spec_hash"),   text_of(machine, "image_id")};
+          MachinePorts{text_of(machine, "mac"),           number_of(machine, "ssh_port"),
+                       number_of(machine, "switch_port"), number_of(machine, "nic_port"),
+                       number_of(machine, "cpus"),        text_of(machine, "spec_hash"),
+                       text_of(machine, "image_id")};
     }
   }
   return state;
@@ -68,6 +69,7 @@ Result<void> save_state(const LabPaths& paths, const LabState& state) {
                                   {"ssh_port", machine.ssh_port},
                                   {"switch_port", machine.switch_port},
                                   {"nic_port", machine.nic_port},
+                                  {"cpus", machine.cpus},
                                   {"spec_hash", machine.spec_hash},
                                   {"image_id", machine.image_id}};
   }

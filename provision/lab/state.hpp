@@ -19,6 +19,7 @@ struct MachinePorts {
   std::uint16_t ssh_port = 0;     // TCP, on 127.0.0.1
   std::uint16_t switch_port = 0;  // UDP, bound by labd
   std::uint16_t nic_port = 0;     // UDP, bound by QEMU
+  unsigned cpus = 0;              // that the provider was told last
   std::string spec_hash;          // of the spec that the provider was told last; empty: none
   std::string image_id;           // of the image that its disk began from
 };

@@ -23,7 +23,7 @@ asio::awaitable<Result<vm::MachineTemplate>> Templates::ensure(vm::MachineSpec l
 }
 
 asio::awaitable<std::optional<vm::MachineTemplate>> Templates::of(const vm::MachineSpec& machine) {
-  const Size size{machine.memory_mib, machine.cpus, machine.disk_mib};
+  const Size size{machine.memory_mib, machine.cpus, machine.cpus_max, machine.disk_mib};
   auto [at, is_new] = entries_.try_emplace(size, executor_);
   Entry& entry = at->second;
   if (!is_new) {

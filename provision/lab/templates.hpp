@@ -29,8 +29,8 @@ class Templates {
       const vm::MachineSpec& machine);
 
  private:
-  // memory, processors, disk
-  using Size = std::tuple<std::uint64_t, unsigned, std::uint64_t>;
+  // memory, processors and most of them, disk
+  using Size = std::tuple<std::uint64_t, unsigned, unsigned, std::uint64_t>;
   struct Entry {
     explicit Entry(const boost::asio::any_io_executor& executor) : known(executor) {}
     Event known;

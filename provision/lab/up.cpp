@@ -38,6 +38,7 @@ struct MachineRun {
   NodeFacts facts;
   bool was_running = false;
   bool says_when_up = false;  // its console tells when its network is there
+  bool cpus_changed = false;  // while it runs
   bool changed = false;
   bool failed = false;
 };
@@ -75,6 +76,7 @@ class Up {
   Task machine_steps(MachineRun& run);
   asio::awaitable<Result<std::vector<std::string>>> find_paused();
   Task wake();
+  Task change_running(MachineRun& run, const vm::MachineSpec& spec);
   Task power_on(MachineRun& run);
   Task start_new(vm::MachineSpec spec);
   Task start_from_template(vm::MachineSpec spec, vm::MachineTemplate from);
@@ -133,6 +135,7 @@ vm::MachineSpec Up::spec_of(const MachineConfig& machine) const {
   spec.directory = machine_directory(paths_, machine.name);
   spec.memory_mib = machine.memory_mib;
   spec.cpus = machine.cpus;
+  spec.cpus_max = machine.cpus_max;
   spec.disk_mib = machine.disk_mib;
   spec.identity.hostname = machine.name;
   spec.identity.lab_address = fmt::format("{}/{}", machine.address, labfile_.prefix_length());
@@ -149,6 +152,7 @@ std::string spec_hash(const vm::MachineSpec& spec) {
       fmt::format("{} {} {} {} {} {} {} {} {}", spec.memory_mib, spec.cpus, spec.disk_mib,
                   spec.identity.hostname, spec.identity.lab_address, spec.lab_nic.mac,
                   spec.lab_nic.switch_port, spec.lab_nic.nic_port, spec.ssh_port);
+  if (spec.cpus_max > spec.cpus) text += fmt::format(" of {}", spec.cpus_max);
   for (const auto& [address, name] : spec.identity.hosts) text += " " + address + "=" + name;
   return sha256_hex(text).substr(0, 16);
 }
@@ -368,20 +372,39 @@ Task Up::wake() {
   co_return Result<void>{};
 }
 
+// What of a changed entry a running machine can be given; the rest comes with its next start.
+Task Up::change_running(MachineRun& run, const vm::MachineSpec& spec) {
+  const std::string& name = run.config->name;
+  MachinePorts& ports = state_.machines.at(name);
+  const std::string hash = spec_hash(spec);
+  if (ports.spec_hash == hash) co_return Result<void>{};
+  vm::MachineSpec before = spec;
+  before.cpus = ports.cpus;
+  std::string why;
+  if (spec_hash(before) == ports.spec_hash) {
+    progress_.step(name, fmt::format("{} processors in place of {}", spec.cpus, before.cpus));
+    auto set = co_await provider_->set_cpus(spec.id, spec.cpus);
+    if (set) {
+      run.changed = run.cpus_changed = true;
+      ports.cpus = spec.cpus;
+      ports.spec_hash = hash;
+      co_return save_state(paths_, state_);
+    }
+    why = fmt::format(" ({})", set.error().message);
+  }
+  progress_.notice(
+      fmt::format("{0}: its entry in the labfile has changed; the change takes effect after `lab "
+                  "halt {0}` and `lab up`{1}",
+                  name, why));
+  co_return Result<void>{};
+}
+
 Task Up::power_on(MachineRun& run) {
   const std::string& name = run.config->name;
   vm::MachineSpec spec = spec_of(*run.config);
   std::string hash = spec_hash(spec);
   MachinePorts& ports = state_.machines.at(name);
-  if (run.was_running) {
-    if (ports.spec_hash != hash) {
-      progress_.notice(
-          fmt::format("{0}: its entry in the labfile has changed; the change takes "
-                      "effect after `lab halt {0}` and `lab up`",
-                      name));
-    }
-    co_return Result<void>{};
-  }
+  if (run.was_running) co_return co_await change_running(run, spec);
   vm::MachineId id = spec.id;
   LAB_CO_TRY(vm::MachineState state, co_await provider_->state(id));
   // A disk fits the kernel of the image that it began from.
@@ -405,6 +428,7 @@ Task Up::power_on(MachineRun& run) {
       LAB_CO_CHECK(co_await provider_->start(id));
     }
     run.says_when_up = run.plan.just_started = !image_->is_cloud();
+    ports.cpus = run.config->cpus;
     ports.spec_hash = hash;
     ports.image_id = image_->id;
     LAB_CO_CHECK(save_state(paths_, state_));
@@ -425,6 +449,7 @@ Result<void> Up::look_and_deploy(MachineRun& run) {
     return error;
   }
   run.node = std::move(*node);
+  if (run.cpus_changed) LAB_CHECK(run.node->use_cpus(run.config->cpus));
   if (run.changed) progress_.step(name, "looking at what is there");
   LAB_TRY(run.facts, run.node->look(run.plan, run.questions));
   LAB_TRY(bool deployed, run.node->deploy(run.plan, run.facts, progress_));

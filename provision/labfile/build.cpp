@@ -22,6 +22,7 @@ constexpr std::size_t machines_max = 250;
 struct MachineDefaults {
   std::uint64_t memory_mib = 768;
   unsigned cpus = 1;
+  std::optional<Placed<std::int64_t>> cpus_max;
   std::uint64_t disk_mib = 8192;
   std::vector<SyncConfig> sync;
   std::vector<ProvisionFile> files;
@@ -158,6 +159,7 @@ void Builder::read_sizes(TableReader& reader, MachineDefaults& sizes) {
   if (auto memory = reader.size_mib("memory", memory_mib_min, memory_mib_max))
     sizes.memory_mib = *memory;
   if (auto cpus = reader.integer("cpus", 1, 64)) sizes.cpus = static_cast<unsigned>(cpus->value);
+  if (auto most = reader.integer("cpus_max", 1, 64)) sizes.cpus_max = most;
   if (auto disk = reader.size_mib("disk", disk_mib_min, disk_mib_max)) sizes.disk_mib = *disk;
 }
 
@@ -330,7 +332,13 @@ void Builder::read_machine(const std::string& name, const toml::table& table) {
   read_sizes(reader, own);
   read_provision(reader, own);
   machine.memory_mib = own.memory_mib;
-  machine.cpus = own.cpus;
+  machine.cpus = machine.cpus_max = own.cpus;
+  if (own.cpus_max) {
+    machine.cpus_max = static_cast<unsigned>(own.cpus_max->value);
+    if (machine.cpus_max < machine.cpus)
+      problems_.add(own.cpus_max->at, "cpus_max is {}, below the {} processors of {}",
+                    machine.cpus_max, machine.cpus, name);
+  }
   machine.disk_mib = own.disk_mib;
   machine.sync = std::move(own.sync);
   machine.files = std::move(own.files);

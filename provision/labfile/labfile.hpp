@@ -48,6 +48,7 @@ struct MachineConfig {
   std::string address;  // IPv4, without prefix
   std::uint64_t memory_mib = 768;
   unsigned cpus = 1;
+  unsigned cpus_max = 1;  // at least `cpus`
   std::uint64_t disk_mib = 8192;
   Role role = Role::worker;
   std::map<std::string, std::string> labels;

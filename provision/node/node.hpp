@@ -65,6 +65,9 @@ class Node {
   // The labfile's files, then its commands that have not run in their present form.
   [[nodiscard]] Result<bool> provision(const NodePlan& plan, NodeFacts& facts, Progress& progress);
 
+  // Has the kernel use the processors that the machine was given while it ran.
+  [[nodiscard]] Result<void> use_cpus(unsigned cpus);
+
   // Waits while the swarm agent is only about to take up its place again ("pending", after a boot).
   [[nodiscard]] Result<void> wait_while_pending(NodeFacts& facts, std::chrono::seconds timeout);
 

@@ -106,6 +106,12 @@ sync = [{ from = "/var", to = "/v" }, { from = "/bin", to = "/vagrant" }]
   EXPECT_EQ(labfile.machines[1].sync[0], (SyncConfig{"/usr", "/vagrant", {".git"}}));
 }
 
+TEST(Labfile, ProcessorsThatCanBePluggedAreAtLeastThoseThereAre) {
+  Labfile labfile = read("name = 'x'\n[defaults]\ncpus_max = 4\n[machines.a]\ncpus = 2\n");
+  EXPECT_EQ(labfile.machines[0].cpus_max, 4U);
+  EXPECT_EQ(read("name = 'x'\n[machines.a]\ncpus = 2\n").machines[0].cpus_max, 2U);
+}
+
 TEST(Labfile, LinksOfPairsAndMachinesAreBothDirections) {
   Labfile labfile = read(R"(
 name = "x"
@@ -226,6 +232,7 @@ INSTANTIATE_TEST_SUITE_P(
                  "there is no file /lab/none"},
         BadInput{HEAD MACHINE "[[machines.a.files]]\ntarget='/x'\ncontent=''\nmode='rw'\n",
                  "octal digits"},
+        BadInput{HEAD MACHINE "cpus = 3\ncpus_max = 2\n", "below the 3 processors of a"},
         BadInput{HEAD MACHINE "sync = '.'\n", "tables in an array are needed"},
         BadInput{HEAD MACHINE "sync = [{ to = '/v' }]\n", "machines.a.sync[0].from is missing"},
         BadInput{HEAD MACHINE "sync = [{ from = '/usr' }]\n", "machines.a.sync[0].to is missing"},

@@ -243,12 +243,13 @@ TEST_F(LabFolder, StateSurvivesWritingAndReading) {
   state.name = "x";
   state.id = "x-000000";
   state.mirror_port = 21000;
-  state.machines["vm1"] = {"52:54:00:aa:bb:cc", 20001, 20002, 65535, "hash", "image"};
+  state.machines["vm1"] = {"52:54:00:aa:bb:cc", 20001, 20002, 65535, 2, "hash", "image"};
   ASSERT_TRUE(save_state(paths_, state));
   auto again = load_state(paths_);
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again->machines["vm1"].nic_port, 65535);
   EXPECT_EQ(again->machines["vm1"].mac, "52:54:00:aa:bb:cc");
+  EXPECT_EQ(again->machines["vm1"].cpus, 2U);
   EXPECT_EQ(again->machines["vm1"].image_id, "image");
   EXPECT_EQ(again->mirror_port, 21000);
   ASSERT_TRUE(write_file(paths_.state(), "{damaged"));
@@ -322,8 +323,8 @@ delay = "10ms"
 )");
   LabState state;
   state.mirror_port = 20500;
-  state.machines["a"] = {"m1", 1, 2, 3, "", ""};
-  state.machines["b"] = {"m2", 4, 5, 6, "", ""};
+  state.machines["a"] = {"m1", 1, 2, 3, 1, "", ""};
+  state.machines["b"] = {"m2", 4, 5, 6, 1, "", ""};
   json::value config = json::parse(labd_config(paths_, labfile, state, "/cache"));
   EXPECT_EQ(config.at("ports").as_array().size(), 2U);
   EXPECT_EQ(config.at("ports").as_array()[1].at("switch_port"), 5);

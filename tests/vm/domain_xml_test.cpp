@@ -43,6 +43,12 @@ TEST(DomainXml, RecipeMachineBootsItsKernelDirectly) {
   EXPECT_TRUE(has(xml, "&lt;mine&gt;/seed'/>"));
 }
 
+TEST(DomainXml, ProcessorsThatCanBePluggedAreNotThereYet) {
+  MachineSpec growing = spec();
+  growing.cpus_max = 4;
+  EXPECT_TRUE(has(domain_xml(growing, false), "<vcpu current='2'>4</vcpu>"));
+}
+
 TEST(DomainXml, OnlyAnEmulatedMachinesServicesAvoidVectorInstructions) {
   EXPECT_TRUE(has(domain_xml(spec(), false), " systemd.setenv=OPENSSL_ia32cap=~0x"));
   EXPECT_FALSE(has(domain_xml(spec(), true), "OPENSSL_ia32cap"));

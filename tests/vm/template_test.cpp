@@ -41,6 +41,7 @@ TEST(TemplateKey, DiffersWithEachThingThatMakesATemplateStale) {
       [](MachineSpec& spec) { spec.image.kernel = "/images/image/another-kernel"; },
       [](MachineSpec& spec) { spec.memory_mib = 1024; },
       [](MachineSpec& spec) { spec.cpus = 2; },
+      [](MachineSpec& spec) { spec.cpus_max = 2; },
       [](MachineSpec& spec) { spec.disk_mib = 9000; },
       [](MachineSpec& spec) { spec.seed_files[0].content = "[Unit]"; },
       [](MachineSpec& spec) { spec.seed_files[0].mode = 0600; },

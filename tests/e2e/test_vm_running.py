@@ -1,7 +1,9 @@
-"""Shared folders of a machine: copied by `up`, brought up to date by `sync` and `sync --watch`. One machine without a swarm
-serves all tests, which run in file order."""
+"""What can be changed on a machine that runs: its shared folders (copied by `up`, brought up to date by `sync` and `sync
+--watch`), its processors, and that somebody paused it. One machine without a swarm serves all tests, which run in file
+order."""
 import json
 import os
+import pathlib
 import subprocess
 import time
 
@@ -14,6 +16,8 @@ LABFILE = """name = "sync"
 sync = [{ from = "shared", to = "/vagrant", exclude = [".git"] }]
 commands = ["cat /vagrant/app/hello > /root/seen"]
 [machines.vm1]
+cpus = 1
+cpus_max = 2
 """
 
 
@@ -40,6 +44,12 @@ def sync(lab, *words):
     [machine] = json.loads(lab.run("sync", "--json", *words).stdout)["machines"]
     [folder] = machine["folders"]
     return folder
+
+
+def virsh(lab, verb):
+    socket = pathlib.Path.home() / ".cache/libvirt/libvirt-sock"
+    uri = "qemu:///session" + (f"?socket={socket}" if os.geteuid() == 0 else "")
+    subprocess.run(["virsh", "-q", "-c", uri, verb, f"{lab.status()['id']}.vm1"], check=True, timeout=60)
 
 
 def test_up_copies_before_commands_run(lab):
@@ -99,6 +109,33 @@ def test_what_cannot_be_is_said(lab):
     assert refused.returncode != 0 and "remove one of the two" in refused.stderr
     lab.on("vm1", "rm", "-r", "/vagrant/app")
     assert sync(lab)["copied"] == 1
+
+
+def test_processors_are_plugged_and_outlive_a_suspension(lab):
+    before = (lab.folder / "labfile.toml").read_text()
+    boot = lab.on("vm1", "cat", "/proc/sys/kernel/random/boot_id")
+    assert lab.on("vm1", "nproc").strip() == "1"
+    lab.write_labfile(before.replace("cpus = 1", "cpus = 2"))
+    assert "2 processors in place of 1" in lab.run("up").stderr
+    assert lab.on("vm1", "nproc").strip() == "2"
+    assert "is up to date" in lab.run("up").stdout
+    lab.run("suspend")
+    lab.run("up")
+    assert lab.on("vm1", "nproc").strip() == "2"
+    assert lab.on("vm1", "cat", "/proc/sys/kernel/random/boot_id") == boot
+    lab.write_labfile(before.replace("cpus = 1", "cpus = 2").replace("cpus_max = 2", "memory = '512MiB'"))
+    assert "the change takes effect after `lab halt vm1` and `lab up`" in lab.run("up").stderr
+    lab.write_labfile(before.replace("cpus = 1", "cpus = 2"))
+    lab.run("up")
+
+
+def test_a_paused_machine_is_said_at_once_and_goes_on(lab):
+    virsh(lab, "suspend")
+    for words in (["exec", "vm1", "--", "true"], ["ssh", "vm1", "true"], ["cp", "vm1:/etc/hosts", "."], ["sync", "vm1"]):
+        refused = lab.run(*words, check=False, timeout=25)  # less than any deadline of a connection
+        assert refused.returncode != 0 and "vm1 is paused: `lab up vm1` lets it go on" in refused.stderr
+    assert "vm1: is paused: lets it go on" in lab.run("up").stderr
+    assert lab.on("vm1", "hostname") == "vm1\n"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
