@@ -17,12 +17,14 @@ void manifest(std::string_view bytes);    // manifests, indexes, image configura
 void http(std::string_view bytes);        // requests or answers on one connection, in pieces
 void stream(std::string_view bytes);      // detach keys, a line break, what a user types
 void dns(std::string_view bytes);         // a query from a container, or an answer to one
+void frame(std::string_view bytes);       // Ethernet frames through the lab's switch and captures
 
 using Target = void (*)(std::string_view);
 inline const std::map<std::string, Target>& targets() {
   static const std::map<std::string, Target> all = {
-      {"dockerfile", dockerfile}, {"ignore", ignore}, {"layer", layer},   {"archive", archive},
-      {"manifest", manifest},     {"http", http},     {"stream", stream}, {"dns", dns}};
+      {"dockerfile", dockerfile}, {"ignore", ignore},     {"layer", layer},
+      {"archive", archive},       {"manifest", manifest}, {"http", http},
+      {"stream", stream},         {"dns", dns},           {"frame", frame}};
   return all;
 }
 
