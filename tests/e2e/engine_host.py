@@ -158,6 +158,15 @@ class EngineHost:
     def runs(self):
         return self.engine is not None and self.engine.poll() is None
 
+    def end_monitors(self):
+        """Of containers that outlived an engine which is dead when the test ends."""
+        for file in ("pid", "monitor.pid"):
+            for path in self.folder.glob(f"exec/bundles/*/{file}"):
+                try:
+                    os.kill(int(path.read_text()), signal.SIGKILL)
+                except (OSError, ValueError):
+                    pass
+
     def close(self):
         try:
             if self.runs() and self.answers():
@@ -166,6 +175,7 @@ class EngineHost:
         finally:
             if self.runs():
                 self.engine.kill()
+            self.end_monitors()
             for helper in self.helpers:
                 helper.kill()
                 helper.wait()
