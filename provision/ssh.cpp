@@ -54,13 +54,11 @@ Result<Fd> connect_tcp_blocking(const SshTarget& target, TimePoint deadline) {
   return fd;
 }
 
-// Until the server has said something. A forwarded port of a machine that boots accepts connections
-// that lead nowhere yet: such a one is given up soon, so that the next try finds the server early.
+// Until the server has said something.
 Result<void> wait_for_banner(const Fd& fd, TimePoint deadline) {
-  constexpr int patience_ms = 3000;
   pollfd wait{fd.get(), POLLIN, 0};
   char byte = 0;
-  if (poll(&wait, 1, std::min(milliseconds_left(deadline), patience_ms)) <= 0)
+  if (poll(&wait, 1, milliseconds_left(deadline)) <= 0)
     return make_error(Code::unavailable, "connected, but the server says nothing");
   ssize_t got = recv(fd.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   if (got == 0) return make_error(Code::unavailable, "the connection was closed at once");
@@ -336,7 +334,8 @@ SshSession::~SshSession() = default;
 
 const SshTarget& SshSession::target() const { return impl_->target; }
 
-Result<SshSession> SshSession::connect(const SshTarget& target, milliseconds timeout) {
+Result<SshSession> SshSession::connect(const SshTarget& target, milliseconds timeout,
+                                       std::optional<milliseconds> silence) {
   TimePoint deadline = deadline_after(timeout);
   auto impl = std::make_shared<Impl>();
   impl->target = target;
@@ -348,7 +347,8 @@ Result<SshSession> SshSession::connect(const SshTarget& target, milliseconds tim
   auto socket = connect_tcp_blocking(target, deadline);
   if (!socket) return unreachable(socket.error());
   impl->socket = std::move(*socket);
-  if (auto banner = wait_for_banner(impl->socket, deadline); !banner)
+  const TimePoint first_word = silence ? std::min(deadline, deadline_after(*silence)) : deadline;
+  if (auto banner = wait_for_banner(impl->socket, first_word); !banner)
     return unreachable(banner.error());
   LAB_CHECK(impl->start(deadline));
   return SshSession(std::move(impl));

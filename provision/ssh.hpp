@@ -84,9 +84,12 @@ struct RemoteAttributes {
 class SshSession {
  public:
   // Code::unavailable while nothing answers (a machine that boots), Code::unauthorized for a host
-  // key that is not the pinned one or a refused user key.
-  [[nodiscard]] static Result<SshSession> connect(const SshTarget& target,
-                                                  std::chrono::milliseconds timeout);
+  // key that is not the pinned one or a refused user key. A server that was reached has `silence`
+  // to say its first word, without it the whole timeout: who tries again and again while a machine
+  // boots gives little, as a connection made too early may lead nowhere for ever.
+  [[nodiscard]] static Result<SshSession> connect(
+      const SshTarget& target, std::chrono::milliseconds timeout,
+      std::optional<std::chrono::milliseconds> silence = {});
   SshSession(SshSession&&) noexcept;
   SshSession& operator=(SshSession&&) noexcept;
   ~SshSession();

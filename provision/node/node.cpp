@@ -133,6 +133,7 @@ SwarmFacts parse_swarm_facts(const ApiReply& info) {
 Result<Node> Node::wait_for_ssh(const SshTarget& target, const Clock& clock, seconds timeout,
                                 const std::function<bool()>& alive,
                                 const std::function<bool()>& reachable) {
+  constexpr milliseconds silence{3000};
   constexpr int looks_between_questions = 25;  // whether it lives is asked of the whole of /proc
   TimePoint deadline = clock.now() + timeout;
   std::string last = "it has no network yet";
@@ -140,8 +141,8 @@ Result<Node> Node::wait_for_ssh(const SshTarget& target, const Clock& clock, sec
     // A connection into a machine without network would hang for seconds.
     if (reachable()) {
       auto left = std::chrono::ceil<milliseconds>(deadline - clock.now());
-      auto session =
-          SshSession::connect(target, std::clamp(left, milliseconds(1), milliseconds(60'000)));
+      auto session = SshSession::connect(
+          target, std::clamp(left, milliseconds(1), milliseconds(60'000)), silence);
       if (session) return Node(std::move(*session), clock);
       if (session.error().code == Code::unauthorized) return session.error();
       last = session.error().message;
