@@ -184,6 +184,24 @@ Result<LIBSSH2_CHANNEL*> SshSession::Impl::open_channel(TimePoint deadline) {
                 [&] { return libssh2_channel_open_session(session); });
 }
 
+// OpenSSH's PROTOCOL, 2.4: the server connects to the socket and passes bytes on.
+Result<LIBSSH2_CHANNEL*> SshSession::Impl::open_socket(const std::string& path,
+                                                       TimePoint deadline) {
+  constexpr std::string_view kind = "direct-streamlocal@openssh.com";
+  std::string message;
+  append_ssh_string(message, path);
+  append_ssh_string(message, "");  // both reserved
+  append_ssh_number(message, 0);
+  auto opened = obtain("connecting to " + path, deadline, [&] {
+    return libssh2_channel_open_ex(session, kind.data(), static_cast<unsigned>(kind.size()),
+                                   LIBSSH2_CHANNEL_WINDOW_DEFAULT, LIBSSH2_CHANNEL_PACKET_DEFAULT,
+                                   message.data(), static_cast<unsigned>(message.size()));
+  });
+  if (!opened && libssh2_session_last_errno(session) == LIBSSH2_ERROR_CHANNEL_FAILURE)
+    return make_error(Code::not_found, "{}: nothing listens at {}", target.name, path);
+  return opened;
+}
+
 Result<LIBSSH2_SFTP*> SshSession::Impl::open_sftp(TimePoint deadline) {
   if (sftp == nullptr) {
     LAB_TRY(sftp, obtain("starting SFTP", deadline, [&] { return libssh2_sftp_init(session); }));
@@ -228,6 +246,25 @@ class Channel {
           command.empty() ? nullptr : command.data(), static_cast<unsigned>(command.size()));
     }));
     return {};
+  }
+
+  Result<void> write(std::string_view bytes, TimePoint deadline) {
+    while (!bytes.empty()) {
+      LAB_TRY(long put, session_->complete("writing", deadline, [&] {
+        return libssh2_channel_write(channel_, bytes.data(), bytes.size());
+      }));
+      bytes.remove_prefix(static_cast<std::size_t>(put));
+    }
+    return {};
+  }
+
+  // Waits for the first byte; 0 at the end.
+  Result<std::size_t> read_some(char* buffer, std::size_t size, TimePoint deadline) {
+    LAB_TRY(long got, session_->complete("reading", deadline, [&]() -> ssize_t {
+      ssize_t count = libssh2_channel_read(channel_, buffer, size);
+      return count == 0 && libssh2_channel_eof(channel_) == 0 ? LIBSSH2_ERROR_EAGAIN : count;
+    }));
+    return static_cast<std::size_t>(got);
   }
 
   // Once the end was read: waits for the exit status.
@@ -355,6 +392,7 @@ Result<SshSession> SshSession::connect(const SshTarget& target, milliseconds tim
 }
 
 Result<SshResult> SshSession::exec(const SshCommand& command) {
+  const std::scoped_lock turn(impl_->turn);
   TimePoint deadline = deadline_after(command.timeout);
   LAB_TRY(LIBSSH2_CHANNEL * opened, impl_->open_channel(deadline));
   Channel channel(impl_, opened);
@@ -373,6 +411,22 @@ Result<std::string> SshSession::exec_checked(const SshCommand& command) {
                       shown(command.command), result.status, said(result));
   }
   return std::move(result.output);
+}
+
+Result<void> SshSession::converse(const std::string& socket_path, std::string_view bytes,
+                                  const std::function<Result<bool>(std::string_view)>& take,
+                                  milliseconds timeout) {
+  const std::scoped_lock turn(impl_->turn);
+  TimePoint deadline = deadline_after(timeout);
+  LAB_TRY(LIBSSH2_CHANNEL * opened, impl_->open_socket(socket_path, deadline));
+  Channel channel(impl_, opened);
+  LAB_CHECK(channel.write(bytes, deadline));
+  char buffer[32768];
+  for (;;) {
+    LAB_TRY(const std::size_t got, channel.read_some(buffer, sizeof buffer, deadline));
+    LAB_TRY(const bool more, take(std::string_view(buffer, got)));
+    if (!more || got == 0) return {};
+  }
 }
 
 struct SshShell::Impl {
@@ -407,36 +461,18 @@ Result<SshShell> SshSession::open_shell(const SshShellOptions& options) {
 }
 
 Result<void> SshShell::write(std::string_view bytes, milliseconds timeout) {
-  TimePoint deadline = deadline_after(timeout);
-  Channel& channel = impl_->channel;
-  while (!bytes.empty()) {
-    LAB_TRY(long put, channel.session().complete("writing to the shell", deadline, [&] {
-      return libssh2_channel_write(channel.get(), bytes.data(), bytes.size());
-    }));
-    bytes.remove_prefix(static_cast<std::size_t>(put));
-  }
-  return {};
+  return impl_->channel.write(bytes, deadline_after(timeout));
 }
 
 Result<std::string> SshShell::read_some(milliseconds timeout) {
   TimePoint deadline = deadline_after(timeout);
   Channel& channel = impl_->channel;
   std::string buffer(32768, '\0');
-  for (;;) {
-    ssize_t got = libssh2_channel_read(channel.get(), buffer.data(), buffer.size());
-    if (got > 0) {
-      buffer.resize(static_cast<std::size_t>(got));
-      return buffer;
-    }
-    if (got < 0 && got != LIBSSH2_ERROR_EAGAIN)
-      return channel.session().failure("reading from the shell");
-    if (libssh2_channel_eof(channel.get()) == 1) {
-      if (impl_->status < 0)
-        impl_->status = channel.exit_status(deadline_after(milliseconds(5000)));
-      return std::string();
-    }
-    if (!channel.session().wait(deadline)) return channel.session().timed_out("reading");
-  }
+  LAB_TRY(const std::size_t got, channel.read_some(buffer.data(), buffer.size(), deadline));
+  buffer.resize(got);
+  if (got == 0 && impl_->status < 0)
+    impl_->status = channel.exit_status(deadline_after(milliseconds(5000)));
+  return buffer;
 }
 
 Result<void> SshShell::send_eof() {

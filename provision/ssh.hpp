@@ -1,7 +1,8 @@
 // SSH and SFTP to a lab's machines, over libssh2. Host keys are pinned: one that is not in the
 // target is an error, never a question. Every call has a deadline. Calls block: use them from
-// worker threads. One session, with the shells opened on it, is used by one thread at a time; open
-// a session more for what runs beside.
+// worker threads. exec() and converse() of several threads take turns; all else on one session, the
+// shells opened on it included, is used by one thread at a time: open a session more for what runs
+// beside.
 #pragma once
 
 #include <chrono>
@@ -100,6 +101,14 @@ class SshSession {
   [[nodiscard]] Result<std::string> exec_checked(const SshCommand& command);
 
   [[nodiscard]] Result<SshShell> open_shell(const SshShellOptions& options);
+
+  // Sends `bytes` to a Unix socket of the machine and gives `take` each piece that comes back, an
+  // empty one at the end, until it says false. The SSH server makes the connection: no program is
+  // started for it. Code::not_found when nothing listens there.
+  [[nodiscard]] Result<void> converse(
+      const std::string& socket_path, std::string_view bytes,
+      const std::function<Result<bool>(std::string_view piece)>& take,
+      std::chrono::milliseconds timeout);
 
   // SFTP. put replaces the file whole: it writes beside it and renames.
   [[nodiscard]] Result<void> put(std::string_view content, const std::string& remote_path, int mode,

@@ -6,6 +6,7 @@
 #include <libssh2_sftp.h>
 
 #include <chrono>
+#include <mutex>
 #include <string_view>
 
 #include "base/clock.hpp"
@@ -17,6 +18,7 @@ namespace lab::provision {
 [[nodiscard]] TimePoint deadline_after(std::chrono::milliseconds timeout);
 
 struct SshSession::Impl {
+  std::mutex turn;  // held by one command or conversation at a time
   SshTarget target;
   Fd socket;
   LIBSSH2_SESSION* session = nullptr;
@@ -35,6 +37,8 @@ struct SshSession::Impl {
   [[nodiscard]] Error failure(std::string_view doing) const;
   [[nodiscard]] Error timed_out(std::string_view doing) const;
   [[nodiscard]] Result<LIBSSH2_CHANNEL*> open_channel(TimePoint deadline);
+  // To a Unix socket of the machine. Code::not_found when nothing listens there.
+  [[nodiscard]] Result<LIBSSH2_CHANNEL*> open_socket(const std::string& path, TimePoint deadline);
   // Opened at the first need.
   [[nodiscard]] Result<LIBSSH2_SFTP*> open_sftp(TimePoint deadline);
 

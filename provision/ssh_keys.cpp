@@ -13,15 +13,6 @@ namespace {
 
 constexpr std::string_view key_type = "ssh-ed25519";
 
-void append_u32(std::string& to, std::size_t value) {
-  for (int shift = 24; shift >= 0; shift -= 8) to += static_cast<char>((value >> shift) & 0xff);
-}
-
-void append_string(std::string& to, std::string_view bytes) {
-  append_u32(to, bytes.size());
-  to += bytes;
-}
-
 struct RawKey {
   std::string seed;
   std::string public_key;
@@ -45,19 +36,19 @@ std::string private_key_text(const RawKey& raw, std::string_view blob, std::stri
   std::string secret;
   std::string check = secure_random_bytes(4);
   secret += check + check;
-  append_string(secret, key_type);
-  append_string(secret, raw.public_key);
-  append_string(secret, raw.seed + raw.public_key);
-  append_string(secret, comment);
+  append_ssh_string(secret, key_type);
+  append_ssh_string(secret, raw.public_key);
+  append_ssh_string(secret, raw.seed + raw.public_key);
+  append_ssh_string(secret, comment);
   for (char pad = 1; secret.size() % 8 != 0; ++pad) secret += pad;
 
   std::string binary("openssh-key-v1\0", 15);
-  append_string(binary, "none");
-  append_string(binary, "none");
-  append_string(binary, "");
-  append_u32(binary, 1);
-  append_string(binary, blob);
-  append_string(binary, secret);
+  append_ssh_string(binary, "none");
+  append_ssh_string(binary, "none");
+  append_ssh_string(binary, "");
+  append_ssh_number(binary, 1);
+  append_ssh_string(binary, blob);
+  append_ssh_string(binary, secret);
 
   std::string encoded = base64_encode(binary);
   std::string text = "-----BEGIN OPENSSH PRIVATE KEY-----\n";
@@ -67,11 +58,20 @@ std::string private_key_text(const RawKey& raw, std::string_view blob, std::stri
 
 }  // namespace
 
+void append_ssh_number(std::string& to, std::size_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) to += static_cast<char>((value >> shift) & 0xff);
+}
+
+void append_ssh_string(std::string& to, std::string_view bytes) {
+  append_ssh_number(to, bytes.size());
+  to += bytes;
+}
+
 Result<SshKeyPair> make_ssh_key(std::string_view comment) {
   LAB_TRY(RawKey raw, generate());
   std::string blob;
-  append_string(blob, key_type);
-  append_string(blob, raw.public_key);
+  append_ssh_string(blob, key_type);
+  append_ssh_string(blob, raw.public_key);
   return SshKeyPair{private_key_text(raw, blob, comment),
                     std::string(key_type) + " " + base64_encode(blob)};
 }

@@ -20,4 +20,8 @@ struct SshKeyPair {
 // The binary form (RFC 4253 6.6) of "ssh-ed25519 BASE64 [comment]".
 [[nodiscard]] Result<std::string> ssh_public_key_blob(std::string_view public_key);
 
+// Fields of SSH's messages and keys (RFC 4251 5): uint32 and string.
+void append_ssh_number(std::string& to, std::size_t value);
+void append_ssh_string(std::string& to, std::string_view bytes);
+
 }  // namespace lab::provision

@@ -1,8 +1,9 @@
 #include "provision/node/api.hpp"
 
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <boost/json.hpp>
-
-#include "base/random.hpp"
 
 namespace lab::provision {
 
@@ -10,20 +11,56 @@ namespace json = boost::json;
 
 namespace {
 
-// A quoted word of curl's configuration format.
-std::string config_word(std::string_view text) {
-  std::string word = "\"";
-  for (char c : text) {
-    switch (c) {
-      case '"': word += "\\\""; break;
-      case '\\': word += "\\\\"; break;
-      case '\n': word += "\\n"; break;
-      case '\r': word += "\\r"; break;
-      case '\t': word += "\\t"; break;
-      default: word += c;
-    }
+namespace beast_http = boost::beast::http;
+
+std::string request_text(const ApiRequest& request) {
+  std::string text = fmt::format(
+      "{} /v1.41{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n",
+      request.method, request.target, request.body.size());
+  if (!request.body.empty()) text += "Content-Type: application/json\r\n";
+  return text + "\r\n" + request.body;
+}
+
+// A response, put together from pieces.
+class ResponseReader {
+ public:
+  ResponseReader() {
+    parser_.eager(true);
+    parser_.body_limit(boost::none);
   }
-  return word + "\"";
+
+  // True while more has to come; an empty piece is the end of the stream.
+  Result<bool> take(std::string_view piece) {
+    boost::beast::error_code error;
+    unread_ += piece;
+    if (piece.empty()) {
+      parser_.put_eof(error);
+    } else {
+      unread_.erase(0, parser_.put(boost::asio::buffer(unread_), error));
+    }
+    if (error && error != beast_http::error::need_more)
+      return make_error(Code::invalid_argument, "bad HTTP response: {}", error.message());
+    return !parser_.is_done();
+  }
+
+  // Status 0 when it is not whole.
+  [[nodiscard]] ApiReply reply() {
+    if (!parser_.is_done()) return {};
+    return {static_cast<int>(parser_.get().result_int()), std::move(parser_.get().body())};
+  }
+
+ private:
+  beast_http::response_parser<beast_http::string_body> parser_;
+  std::string unread_;
+};
+
+Result<ApiReply> call_one(SshSession& session, const ApiRequest& request) {
+  ResponseReader reader;
+  auto done = session.converse(
+      std::string(request.socket), request_text(request),
+      [&reader](std::string_view piece) { return reader.take(piece); }, request.timeout);
+  if (!done && done.error().code == Code::unavailable) return done.error();
+  return reader.reply();
 }
 
 }  // namespace
@@ -45,60 +82,12 @@ std::string ApiReply::message() const {
   return body.substr(0, 500);
 }
 
-std::string curl_config(const std::vector<ApiRequest>& requests, std::string_view mark) {
-  std::string config;
-  for (const ApiRequest& request : requests) {
-    if (!config.empty()) config += "next\n";
-    // "--silent" counts up to the next "next" only.
-    config += "silent\nunix-socket = " + config_word(request.socket) + "\n";
-    config += "url = " + config_word("http://localhost/v1.41" + request.target) + "\n";
-    config += fmt::format("max-time = {}\n", request.timeout.count());
-    config += "request = " + config_word(request.method) + "\n";
-    if (!request.body.empty()) {
-      config += "header = \"Content-Type: application/json\"\n";
-      config += "data-binary = " + config_word(request.body) + "\n";
-    } else if (request.method == "POST") {
-      config += "data-binary = \"\"\n";
-    }
-    config += "write-out = " + config_word(fmt::format("\n{} %{{http_code}}\n", mark)) + "\n";
-  }
-  return config;
-}
-
-Result<std::vector<ApiReply>> parse_curl_output(std::string_view output, std::string_view mark,
-                                                std::size_t count) {
-  std::vector<ApiReply> replies;
-  std::string separator = fmt::format("\n{} ", mark);
-  while (replies.size() < count) {
-    std::size_t at = output.find(separator);
-    if (at == std::string_view::npos) {
-      return make_error(Code::unavailable, "curl gave {} answers of {}: {}", replies.size(), count,
-                        output.substr(0, 300));
-    }
-    std::string_view rest = output.substr(at + separator.size());
-    std::size_t end = std::min(rest.find('\n'), rest.size());
-    ApiReply reply;
-    reply.body = std::string(output.substr(0, at));
-    for (char c : rest.substr(0, end))
-      if (c >= '0' && c <= '9') reply.status = reply.status * 10 + (c - '0');
-    replies.push_back(std::move(reply));
-    output = rest.substr(std::min(end + 1, rest.size()));
-  }
-  return replies;
-}
-
 Result<std::vector<ApiReply>> call_api(SshSession& session,
                                        const std::vector<ApiRequest>& requests) {
-  std::string mark = "lab-" + secure_random_hex(8);
-  SshCommand command{"curl --config -"};
-  command.input = curl_config(requests, mark);
-  command.timeout = std::chrono::seconds(10);
-  for (const ApiRequest& request : requests) command.timeout += request.timeout;
-  LAB_TRY(SshResult result, session.exec(command));
-  auto replies = parse_curl_output(result.output, mark, requests.size());
-  if (!replies) {
-    return replies.error().wrap("{}: curl exited with status {} ({})", session.target().name,
-                                result.status, result.errors);
+  std::vector<ApiReply> replies;
+  for (const ApiRequest& request : requests) {
+    LAB_TRY(ApiReply reply, call_one(session, request));
+    replies.push_back(std::move(reply));
   }
   return replies;
 }

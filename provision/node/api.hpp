@@ -1,6 +1,5 @@
-// The Docker API of a machine, over SSH: one `curl` on the machine, told everything through its
-// standard input (so that no token is ever on a command line), makes several requests in one round
-// trip.
+// The Docker API of a machine, over SSH: its SSH server connects to the API's socket for us. No
+// program is started on the machine, which is what a request costs most where that is emulated.
 #pragma once
 
 #include <boost/json/value.hpp>
@@ -26,7 +25,7 @@ struct ApiRequest {
 };
 
 struct ApiReply {
-  int status = 0;  // 0: no answer (nothing listens, or it took too long)
+  int status = 0;  // 0: no answer (nothing listens, it took too long, or was no HTTP)
   std::string body;
   // The body as JSON; null when it is none.
   [[nodiscard]] boost::json::value json() const;
@@ -35,15 +34,8 @@ struct ApiReply {
   [[nodiscard]] bool ok() const { return status >= 200 && status < 300; }
 };
 
-// What `curl --silent --config -` is fed; `mark` separates the answers.
-[[nodiscard]] std::string curl_config(const std::vector<ApiRequest>& requests,
-                                      std::string_view mark);
-// One reply for each request.
-[[nodiscard]] Result<std::vector<ApiReply>> parse_curl_output(std::string_view output,
-                                                              std::string_view mark,
-                                                              std::size_t count);
-
-// In order, whatever their statuses. Fails only when the machine cannot be reached or has no curl.
+// One reply for each request, in order, whatever their statuses. Fails only when the machine cannot
+// be reached.
 [[nodiscard]] Result<std::vector<ApiReply>> call_api(SshSession& session,
                                                      const std::vector<ApiRequest>& requests);
 // One request that must succeed (2xx, 304 too): its reply. The error names machine, request, status

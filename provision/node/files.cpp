@@ -15,17 +15,14 @@ namespace json = boost::json;
 
 namespace {
 
-// KillMode=process: containers live on when the engine stops or dies. One modprobe loads what nft
-// would otherwise have the kernel load module by module, each with a program of its own and the
-// whole transaction begun again.
+// KillMode=process: containers live on when the engine stops or dies.
 constexpr std::string_view engined_unit = R"([Unit]
 Description=Container engine
-After=network.target nftables.service
+Wants=lab-modules.service
+After=network.target nftables.service lab-modules.service
 StartLimitIntervalSec=0
 
 [Service]
-ExecStartPre=-/sbin/modprobe -a -q bridge veth overlay nf_tables nft_chain_nat nft_nat \
-  nft_masq nft_ct nft_fib_ipv4
 ExecStart=/usr/local/bin/engined
 Restart=always
 RestartSec=500ms
@@ -34,6 +31,23 @@ Delegate=yes
 TasksMax=infinity
 LimitNOFILE=1048576
 OOMScoreAdjust=-500
+)";
+
+// One modprobe loads what nft would otherwise have the kernel load module by module, each with a
+// program of its own and the whole transaction begun again. A machine that started from a template
+// has them: there not even modprobe runs.
+constexpr std::string_view modules_unit = R"([Unit]
+Description=Kernel modules of the container engine
+DefaultDependencies=no
+ConditionPathExists=|!/sys/module/nft_fib_ipv4
+ConditionPathExists=|!/sys/module/nft_masq
+ConditionPathExists=|!/sys/module/overlay
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=-/sbin/modprobe -a -q bridge veth overlay nf_tables nft_chain_nat nft_nat nft_masq \
+  nft_ct nft_fib_ipv4
 )";
 
 constexpr std::string_view swarmd_unit = R"([Unit]
@@ -158,6 +172,7 @@ std::vector<NodeFile> unit_files() {
   std::vector<NodeFile> files;
   for (const auto& [path, content] :
        {std::pair{"/etc/systemd/system/engined.service", engined_unit},
+        std::pair{"/etc/systemd/system/lab-modules.service", modules_unit},
         std::pair{"/etc/systemd/system/swarmd.service", swarmd_unit},
         std::pair{"/etc/systemd/system/multi-user.target.d/lab.conf", wanted_units}})
     files.push_back(make_node_file(path, std::string(content), 0644));
@@ -258,14 +273,17 @@ std::vector<NodeFile> files_to_send(const std::vector<NodeFile>& wanted,
   return missing;
 }
 
+Manifest seed_manifest(const std::vector<NodeFile>& files) {
+  Manifest manifest;
+  for (const NodeFile& file : files)
+    manifest[file.path] = {file.sha256, file.content->size(), vm::seed_file_mtime, file.mode};
+  return manifest;
+}
+
 std::vector<vm::SeedFile> seed_files(const std::vector<NodeFile>& files) {
   std::vector<vm::SeedFile> seeds;
-  Manifest manifest;
-  for (const NodeFile& file : files) {
-    seeds.push_back({file.path, *file.content, file.mode});
-    manifest[file.path] = {file.sha256, file.content->size(), vm::seed_file_mtime, file.mode};
-  }
-  seeds.push_back({std::string(seed_manifest_path), format_manifest(manifest), 0644});
+  for (const NodeFile& file : files) seeds.push_back({file.path, *file.content, file.mode});
+  seeds.push_back({std::string(seed_manifest_path), format_manifest(seed_manifest(files)), 0644});
   return seeds;
 }
 

@@ -81,6 +81,9 @@ using Manifest = std::map<std::string, ManifestEntry>;
                                                   const std::vector<const Manifest*>& manifests,
                                                   const Manifest& found);
 
+// How the files are found on a machine whose seed has put them there.
+[[nodiscard]] Manifest seed_manifest(const std::vector<NodeFile>& files);
+
 // The same files as a recipe machine's seed, with their manifest: they are there at boot.
 [[nodiscard]] std::vector<vm::SeedFile> seed_files(const std::vector<NodeFile>& files);
 

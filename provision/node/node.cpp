@@ -39,15 +39,6 @@ struct Parts {
   }
 };
 
-// In a machine that has just started, the daemons' sockets appear in a moment. The shell waits for
-// them itself: `read` on a pipe that stays empty is its sleep.
-constexpr std::string_view await_daemons = R"(exec {empty}<> <(:)
-for ((i = 0; i < 1000; i++)); do
-  [ -S /var/run/docker.sock ] && [ -S /run/swarmd/api.sock ] && break
-  read -r -t 0.02 -u $empty
-done
-)";
-
 std::string look_script(const NodePlan& plan, const Parts& parts) {
   std::vector<std::string> paths;
   for (const auto* files : {&plan.files, &plan.labfile_files})
@@ -68,9 +59,7 @@ std::string look_script(const NodePlan& plan, const Parts& parts) {
   script += part("stat");
   if (!paths.empty())
     script += "stat -L -c '%s %Y %a %n' -- " + shell_quote(paths) + " 2>/dev/null\n";
-  if (plan.just_started) script += await_daemons;
-  script += part("api") + "curl --config -";
-  return script;
+  return script + part("end");
 }
 
 std::vector<std::string> lines_of(std::string_view text) {
@@ -157,28 +146,29 @@ Result<Node> Node::wait_for_ssh(const SshTarget& target, const Clock& clock, sec
   }
 }
 
-Result<NodeFacts> Node::look(const NodePlan& plan, const std::vector<ApiRequest>& more) {
+// All in one round trip and one shell.
+Result<void> Node::look_at_files(const NodePlan& plan, NodeFacts& facts) {
   Parts parts{"lab-" + secure_random_hex(8)};
-  std::string api_mark = "api-" + secure_random_hex(8);
-  std::vector<ApiRequest> requests = daemon_requests();
-  requests.insert(requests.end(), more.begin(), more.end());
   SshCommand command{look_script(plan, parts)};
-  command.input = curl_config(requests, api_mark);
-  command.timeout = seconds(60);
   LAB_TRY(SshResult result, session_.exec(command));
-  NodeFacts facts;
   facts.manifest = parse_manifest(parts.of(result.output, "manifest"));
   facts.seed_manifest = parse_manifest(parts.of(result.output, "seed"));
   facts.provisioned = lines_of(parts.of(result.output, "provisioned"));
   facts.found = parse_stat(parts.of(result.output, "stat"));
-  auto replies = parse_curl_output(parts.of(result.output, "api"), api_mark, requests.size());
-  // A machine without curl has no daemons of ours either.
-  if (!replies) {
-    facts.more.resize(more.size());
-    return facts;
+  return {};
+}
+
+Result<NodeFacts> Node::look(const NodePlan& plan, const std::vector<ApiRequest>& more) {
+  NodeFacts facts;
+  if (plan.just_started && plan.labfile_files.empty() && plan.commands.empty()) {
+    // The seed has just put them there.
+    facts.seed_manifest = seed_manifest(plan.files);
+    facts.found = facts.seed_manifest;
+  } else {
+    LAB_CHECK(look_at_files(plan, facts));
   }
-  take_daemon_answers(facts, (*replies)[0], (*replies)[1]);
-  facts.more.assign(replies->begin() + 2, replies->end());
+  LAB_CHECK(daemons_answer(facts, plan.just_started ? daemon_start_time : seconds(0)));
+  LAB_TRY(facts.more, call_api(session_, more));
   return facts;
 }
 

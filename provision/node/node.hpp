@@ -26,7 +26,7 @@ struct SwarmFacts {
   std::string error;
 };
 
-// What one round trip tells about a machine.
+// What is known about a machine.
 struct NodeFacts {
   Manifest manifest;       // of what was sent
   Manifest seed_manifest;  // of what the seed brought
@@ -55,7 +55,8 @@ class Node {
                                                  const std::function<bool()>& alive,
                                                  const std::function<bool()>& reachable);
 
-  // One round trip; `more` is asked after the engine's and the swarm agent's own answers.
+  // `more` is asked of the API after the engine's and the swarm agent's own answers. In a machine
+  // that has just started, the daemons are waited for.
   [[nodiscard]] Result<NodeFacts> look(const NodePlan& plan, const std::vector<ApiRequest>& more);
 
   // Sends the plan's files that are missing or different, restarts the daemons that they concern,
@@ -75,6 +76,7 @@ class Node {
 
  private:
   Node(SshSession session, const Clock& clock) : session_(std::move(session)), clock_(&clock) {}
+  Result<void> look_at_files(const NodePlan& plan, NodeFacts& facts);
   Result<void> send(const std::vector<NodeFile>& files, NodeFacts& facts);
   // False when they don't within the time.
   Result<bool> daemons_answer(NodeFacts& facts, std::chrono::seconds time);

@@ -136,25 +136,6 @@ TEST(NodeFiles, CertificatesGoToEveryMachineAndTheKeyToItsOwn) {
   EXPECT_EQ(daemon.at("insecure-registries").as_array()[0], "192.168.50.4:5000");
 }
 
-TEST(CurlConfig, SecretsAndQuotesStayInTheConfiguration) {
-  ApiRequest post{"POST", "/swarm/join", R"({"a":"q\"uote"})"};
-  std::string config = curl_config({post, ApiRequest{.target = "/info"}}, "mark");
-  EXPECT_THAT(config, HasSubstr("data-binary = \"{\\\"a\\\":\\\"q\\\\\\\"uote\\\"}\"\n"));
-  EXPECT_THAT(config, HasSubstr("unix-socket = \"/var/run/docker.sock\"\n"));
-  EXPECT_THAT(config, HasSubstr("\nnext\n"));
-}
-
-TEST(CurlOutput, IsCutAtTheMarks) {
-  auto replies = parse_curl_output("{\"x\":1}\nm 200\nline\nline2\nm 404\n\nm 000\n", "m", 3);
-  ASSERT_TRUE(replies) << replies.error().message;
-  EXPECT_EQ((*replies)[0].body, "{\"x\":1}");
-  EXPECT_EQ((*replies)[0].status, 200);
-  EXPECT_EQ((*replies)[1].body, "line\nline2");
-  EXPECT_EQ((*replies)[1].status, 404);
-  EXPECT_EQ((*replies)[2].status, 0);
-  EXPECT_FALSE(parse_curl_output("sh: curl: not found\n", "m", 1));
-}
-
 TEST(SwarmFacts, ComeFromInfo) {
   ApiReply info{200, R"({"Swarm":{"NodeID":"n1","LocalNodeState":"active",
                          "ControlAvailable":true,"Error":""}})"};

@@ -1,7 +1,11 @@
 #include "provision/ssh.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/un.h>
 
+#include <thread>
+
+#include "provision/node/api.hpp"
 #include "tests/provision/own_sshd.hpp"
 
 namespace lab::provision {
@@ -189,6 +193,70 @@ TEST_F(Ssh, GetOfMissingFileIsNotFound) {
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().code, Code::not_found);
   EXPECT_EQ(got.error().message, "here:/no/such/file: no such file or folder");
+}
+
+// Listens at a Unix socket and gives each connection the next answer, once it has sent something.
+class CannedServer {
+ public:
+  CannedServer(const std::string& path, std::vector<std::string> answers)
+      : listener_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    EXPECT_EQ(bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(listen(listener_.get(), 8), 0);
+    thread_ = std::thread([this, answers = std::move(answers)] {
+      for (const std::string& answer : answers) {
+        Fd peer(accept(listener_.get(), nullptr, nullptr));
+        char request[4096];
+        const ssize_t got = recv(peer.get(), request, sizeof request, 0);
+        requests_.emplace_back(request, static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+        EXPECT_EQ(send(peer.get(), answer.data(), answer.size(), MSG_NOSIGNAL),
+                  static_cast<ssize_t>(answer.size()));
+      }
+    });
+  }
+  CannedServer(const CannedServer&) = delete;
+  CannedServer& operator=(const CannedServer&) = delete;
+  ~CannedServer() {
+    shutdown(listener_.get(), SHUT_RDWR);  // ends a wait for a connection
+    if (thread_.joinable()) thread_.join();
+  }
+  // What each connection sent.
+  const std::vector<std::string>& requests() {
+    if (thread_.joinable()) thread_.join();
+    return requests_;
+  }
+
+ private:
+  Fd listener_;
+  std::thread thread_;
+  std::vector<std::string> requests_;
+};
+
+TEST_F(Ssh, AsksAnApiAtAUnixSocket) {
+  const TemporaryDirectory folder;
+  const std::string path = (folder.path() / "api.sock").string();
+  CannedServer server(path,
+                      {"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{\"x\":1}",
+                       "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n"
+                       "4\r\nline\r\n2\r\n\n2\r\n0\r\n\r\n",
+                       "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncut", "nonsense\r\n\r\n"});
+  auto session = connect();
+  ASSERT_TRUE(session) << session.error().message;
+  const ApiRequest post{"POST", "/swarm/join", R"({"a":1})", path};
+  const ApiRequest get{.target = "/info", .socket = path};
+  const ApiRequest nobody{.target = "/info", .socket = "/no/such/socket"};
+  const auto replies = call_api(*session, {post, get, get, get, nobody});
+  ASSERT_TRUE(replies) << replies.error().message;
+  ASSERT_EQ(replies->size(), 5U);
+  EXPECT_EQ((*replies)[0].status, 200);
+  EXPECT_EQ((*replies)[0].body, "{\"x\":1}");
+  EXPECT_EQ((*replies)[1].status, 404);
+  EXPECT_EQ((*replies)[1].body, "line\n2");
+  for (int i = 2; i < 5; ++i) EXPECT_EQ((*replies)[i].status, 0) << i;
+  EXPECT_TRUE(server.requests()[0].starts_with("POST /v1.41/swarm/join HTTP/1.1\r\n"));
+  EXPECT_TRUE(server.requests()[0].ends_with("\r\n\r\n{\"a\":1}"));
 }
 
 TEST(SshConnect, NothingListeningIsUnavailable) {
