@@ -15,6 +15,7 @@
 #include "engine/api/server.hpp"
 #include "engine/daemon_config.hpp"
 #include "engine/engine.hpp"
+#include "engine/registry/preload.hpp"
 #include "engine/util/privileges.hpp"
 
 namespace lab::engine {
@@ -29,6 +30,7 @@ constexpr const char* default_host = "unix:///var/run/docker.sock";
 struct Arguments {
   DaemonConfig config;
   std::string config_file = default_config_file;
+  std::string preload;  // an OCI image layout: unpack its layers and end
 };
 
 void add_options(CLI::App& app, Arguments& arguments) {
@@ -50,6 +52,8 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--conmon", config.conmon, "The container monitor");
   app.add_option("--certs-dir", config.registry.certificates_directory,
                  "Certificates of registries, one folder each");
+  app.add_option("--preload", arguments.preload,
+                 "Unpack the layers of an OCI image layout, so that pulls find them, and end");
   app.add_flag("-D,--debug", config.debug, "Log every request");
   app.add_flag("--experimental", config.experimental, "Allow what Docker calls experimental");
   app.add_flag("--tlsverify", config.tls_verify, "Serve tcp:// hosts with mutual TLS");
@@ -109,6 +113,14 @@ asio::awaitable<Result<void>> serve(DaemonConfig config, const Clock& clock) {
   co_return Result<void>();
 }
 
+Result<void> preload(const Arguments& arguments, const Clock& clock) {
+  const std::filesystem::path& data_root = arguments.config.data_root;
+  LAB_CHECK(make_directories(data_root, 0711));
+  LAB_TRY(const Fd lock, lock_data_root(data_root));
+  LAB_TRY(const auto store, image::ImageStore::open({data_root}, clock));
+  return registry::preload_layers(*store, arguments.preload);
+}
+
 int run(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("The container engine of swarmlab: Docker's API on crun and conmon.", "engined");
@@ -122,6 +134,11 @@ int run(int argc, char** argv) {
   if (Result<void> read = read_config_file(app, arguments); !read) {
     fmt::print(stderr, "engined: {}\n", read.error().message);
     return 1;
+  }
+  if (!arguments.preload.empty()) {
+    const Result<void> preloaded = preload(arguments, SystemClock());
+    if (!preloaded) fmt::print(stderr, "engined: {}\n", preloaded.error().message);
+    return preloaded ? 0 : 1;
   }
   if (arguments.config.hosts.empty()) arguments.config.hosts.emplace_back(default_host);
   if (arguments.config.debug) log::set_level(log::Level::debug);

@@ -29,6 +29,13 @@ Result<std::string> load_engine_id(DocumentStore& store) {
 
 }  // namespace
 
+Result<Fd> lock_data_root(const std::filesystem::path& data_root) {
+  Result<Fd> lock = lock_file(data_root / "engined.lock", lock_wait_ms);
+  if (lock) return lock;
+  return make_error(Code::conflict, "another engine uses {}: {}", data_root.string(),
+                    lock.error().message);
+}
+
 Engine::Engine(const boost::asio::any_io_executor& executor, DaemonConfig config,
                const Clock& clock, Fd lock, std::unique_ptr<DocumentStore> store,
                std::unique_ptr<image::ImageStore> images)
@@ -60,16 +67,12 @@ Result<std::unique_ptr<Engine>> Engine::open(const boost::asio::any_io_executor&
   LAB_TRY(config.conmon, find_program(config.conmon));
   LAB_CHECK(make_directories(config.data_root, 0711));
   LAB_CHECK(make_directories(config.exec_root, 0711));
-  Result<Fd> lock = lock_file(config.data_root / "engined.lock", lock_wait_ms);
-  if (!lock) {
-    return make_error(Code::conflict, "another engine uses {}: {}", config.data_root.string(),
-                      lock.error().message);
-  }
+  LAB_TRY(Fd lock, lock_data_root(config.data_root));
   LAB_TRY(auto store, DocumentStore::open(config.data_root / "containers.db"));
   image::StoreOptions image_options;
   image_options.data_root = config.data_root;
   LAB_TRY(auto images, image::ImageStore::open(image_options, clock));
-  std::unique_ptr<Engine> engine(new Engine(executor, std::move(config), clock, std::move(*lock),
+  std::unique_ptr<Engine> engine(new Engine(executor, std::move(config), clock, std::move(lock),
                                             std::move(store), std::move(images)));
   LAB_CHECK(engine->load());
   return engine;

@@ -20,6 +20,9 @@
 
 namespace lab::engine {
 
+// Held by whoever writes below a data root. Code::conflict when another process has it.
+[[nodiscard]] Result<Fd> lock_data_root(const std::filesystem::path& data_root);
+
 class Engine {
  public:
   // Opens the state below the data root; another engine on it is Code::conflict.

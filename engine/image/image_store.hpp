@@ -112,6 +112,8 @@ class ImageStore {
                                   bool durable = true);
   // Of a holder that is gone for good: retain_holders() does it again if the power fails.
   [[nodiscard]] Result<void> release(const std::string& holder);
+  // Holds layers for good, although no image needs them yet: a pull finds them there. Durable.
+  [[nodiscard]] Result<void> keep(const std::vector<std::string>& diff_ids);
   // At start: releases every holder that is not in `holders` and removes layers nobody needs.
   [[nodiscard]] Result<void> retain_holders(const std::set<std::string>& holders);
   // As lower_directories(), of what `holder` holds: works when the image is gone.

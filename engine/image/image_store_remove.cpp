@@ -298,7 +298,7 @@ Result<void> ImageStore::retain_holders(const std::set<std::string>& holders) {
   {
     const std::scoped_lock lock(impl_->mutex);
     for (const auto& [holder, diff_ids] : impl_->holds) {
-      if (!holders.contains(holder)) gone.push_back(holder);
+      if (!holders.contains(holder) && !holder.starts_with(kept_prefix)) gone.push_back(holder);
     }
   }
   for (const std::string& holder : gone) LAB_CHECK(release(holder));

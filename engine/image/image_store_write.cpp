@@ -175,24 +175,33 @@ Result<void> ImageStore::add_pushed(const std::string& image_id, const Reference
   return {};
 }
 
-Result<void> ImageStore::Impl::record_hold(const std::string& holder, const Image& image) {
+Result<void> ImageStore::Impl::record_hold(const std::string& holder,
+                                           const std::vector<std::string>& diff_ids) {
   LAB_TRY(Transaction transaction, Transaction::begin(*database));
   LAB_CHECK(database->run("DELETE FROM holds WHERE holder = ?", holder));
   std::int64_t position = 0;
-  for (const std::string& diff_id : image.diff_ids) {
+  for (const std::string& diff_id : diff_ids) {
     LAB_CHECK(database->run("INSERT INTO holds (holder, position, diff_id) VALUES (?, ?, ?)",
                             holder, position++, diff_id));
   }
   LAB_CHECK(transaction.commit());
-  holds[holder] = image.diff_ids;
+  holds[holder] = diff_ids;
   return {};
 }
 
 Result<void> ImageStore::hold(const std::string& holder, const Image& image, bool durable) {
   const std::scoped_lock lock(impl_->mutex);
   LAB_CHECK(impl_->folders_of(image.diff_ids));
-  if (durable) return impl_->record_hold(holder, image);
-  return impl_->without_sync([&] { return impl_->record_hold(holder, image); });
+  if (durable) return impl_->record_hold(holder, image.diff_ids);
+  return impl_->without_sync([&] { return impl_->record_hold(holder, image.diff_ids); });
+}
+
+Result<void> ImageStore::keep(const std::vector<std::string>& diff_ids) {
+  if (diff_ids.empty()) return {};
+  LAB_CHECK(impl_->sync_files());
+  const std::scoped_lock lock(impl_->mutex);
+  LAB_CHECK(impl_->folders_of(diff_ids));
+  return impl_->record_hold(kept_prefix + diff_ids.back(), diff_ids);
 }
 
 }  // namespace lab::engine::image

@@ -23,6 +23,9 @@ struct NameRecord {
   std::string image_id;
 };
 
+// Begins the holder of layers that are kept for good.
+inline constexpr const char* kept_prefix = "kept:";
+
 struct ImageStore::Impl {
   Impl(std::filesystem::path root_path, const Clock& clock_source)
       : root(std::move(root_path)), clock(clock_source) {}
@@ -68,7 +71,8 @@ struct ImageStore::Impl {
   // Nothing would change if the image were added.
   [[nodiscard]] Result<bool> has_all_of(const std::string& image_id, const NewImage& image) const;
   [[nodiscard]] Result<void> record_layer(const NewLayer& layer, bool known);
-  [[nodiscard]] Result<void> record_hold(const std::string& holder, const Image& image);
+  [[nodiscard]] Result<void> record_hold(const std::string& holder,
+                                         const std::vector<std::string>& diff_ids);
   // A change that may be lost with the machine's power, but not alone: a later one brings it to the
   // disk too.
   [[nodiscard]] Result<void> without_sync(const std::function<Result<void>()>& change);

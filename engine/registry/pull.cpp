@@ -1,16 +1,9 @@
 #include "engine/registry/pull.hpp"
 
-#include <fcntl.h>
-
-#include <cerrno>
-
 #include "base/blocking.hpp"
-#include "base/digest.hpp"
-#include "base/file.hpp"
 #include "base/log.hpp"
-#include "engine/layer/byte_source.hpp"
-#include "engine/layer/unpack.hpp"
 #include "engine/registry/pipe.hpp"
+#include "engine/registry/unpack_blob.hpp"
 
 namespace lab::engine::registry {
 
@@ -31,43 +24,10 @@ struct Unpacked {
   bool done = false;
 };
 
-Result<image::ImageStore::NewLayer> unpack(Pipe& pipe, const Descriptor& descriptor,
-                                           const std::string& diff_id, const fs::path& place) {
-  image::ImageStore::NewLayer result;
-  result.diff_id = diff_id;
-  result.directory = place.string() + ".layer";
-  result.blob = descriptor.digest;
-  result.blob_file = place.string() + ".blob";
-  result.media_type = descriptor.media_type;
-  LAB_CHECK(make_directories(result.directory, 0755));
-  Fd copy(::open(result.blob_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!copy) return errno_error(errno, "creating " + result.blob_file.string());
-  layer::HashingSource compressed(pipe.source(), std::move(copy));
-  const auto decompressor = layer::make_decompressor(compressed);
-  layer::HashingSource tar(*decompressor);
-  LAB_TRY(const layer::UnpackResult unpacked, layer::unpack_layer(tar, result.directory));
-  LAB_CHECK(layer::drain(compressed));
-  result.size_bytes = unpacked.size_bytes;
-  if (compressed.bytes() != descriptor.size_bytes || compressed.digest() != descriptor.digest) {
-    return make_error(Code::unavailable, "filesystem layer verification failed for digest {}",
-                      descriptor.digest);
-  }
-  if (tar.digest() != diff_id) {
-    return make_error(Code::invalid_argument,
-                      "layers from manifest don't match image configuration");
-  }
-  return result;
-}
-
-void remove_files(const fs::path& place) {
-  static_cast<void>(layer::remove_tree(place.string() + ".layer"));
-  static_cast<void>(layer::remove_tree(place.string() + ".blob"));
-}
-
 asio::awaitable<void> unpack_on_pool(Pipe& pipe, Descriptor descriptor, std::string diff_id,
                                      fs::path place, Unpacked& outcome, Signal& done) {
   std::function<void()> work = [&] {
-    outcome.layer = unpack(pipe, descriptor, diff_id, place);
+    outcome.layer = unpack_blob(pipe.source(), descriptor, diff_id, place);
     if (outcome.layer.has_error()) pipe.fail_reader(outcome.layer.error());
   };
   co_await run_on_pool(std::move(work));
@@ -382,7 +342,7 @@ asio::awaitable<Result<void>> Puller::transfer_layer(Job& job, Layer layer) {
     outcome = co_await run_blocking(std::move(add));
   }
   if (outcome.has_error()) {
-    std::function<void()> clean = [&place] { remove_files(place); };
+    std::function<void()> clean = [&place] { remove_unpacked(place); };
     co_await run_on_pool(std::move(clean));
   }
   co_return outcome;

@@ -222,6 +222,19 @@ TEST_F(Store, KeepsHeldLayersOfAnImageRemovedByForce) {
   EXPECT_EQ(layer_folders(), 0U);
 }
 
+TEST_F(Store, KeepsLayersForGoodWhenToldTo) {
+  const std::string layer = add_layer("one");
+  ASSERT_TRUE(store->keep({layer}).has_value());
+  add_layer("two");
+  reopen();
+  ASSERT_TRUE(store->retain_holders({}).has_value());
+  EXPECT_TRUE(store->has_layer(layer));
+  EXPECT_EQ(layer_folders(), 1U);
+  const std::string id = add_image({"one"}, {"app"});
+  EXPECT_EQ(removed("app").back(), "Deleted: " + id);
+  EXPECT_EQ(layer_folders(), 1U);
+}
+
 TEST_F(Store, PrunesUnnamedParentsAndProtectsChildren) {
   const std::string parent = add_image({"one"}, {});
   const std::string child = add_image({"one", "two"}, {"app"}, parent);
