@@ -22,8 +22,10 @@ struct Client::Impl {
     if (!endpoint.unix_path.empty()) {
       LAB_CO_TRY(wire.stream, co_await connect_unix(endpoint.unix_path));
     } else if (endpoint.tls) {
-      LAB_CO_TRY(wire.stream, co_await tls::connect_tcp(endpoint.host, endpoint.port, *endpoint.tls,
-                                                        endpoint.host, limit));
+      const std::string& name = endpoint.server_name;
+      LAB_CO_TRY(wire.stream,
+                 co_await tls::connect_tcp(endpoint.host, endpoint.port, *endpoint.tls,
+                                           name.empty() ? endpoint.host : name, limit));
     } else {
       LAB_CO_TRY(wire.stream, co_await connect_tcp(endpoint.host, endpoint.port, limit));
     }

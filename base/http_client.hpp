@@ -22,6 +22,7 @@ struct Endpoint {
   std::string host;
   std::uint16_t port = 0;
   std::optional<tls::Context> tls;
+  std::string server_name;  // whom the certificate must name; empty: `host`
 };
 
 // The answer's head; its body is read from here, before the next request on the same client

@@ -45,6 +45,7 @@ struct SeedFile {
   std::string path;  // absolute, in the guest
   std::string content;
   mode_t mode = 0644;  // owner is root
+  std::string sha256;  // of the content, in hexadecimal, from who knows it already
 };
 
 // What makes a machine itself. Either kind of image gets it from a disk of its own, the seed: a

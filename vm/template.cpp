@@ -166,7 +166,8 @@ std::string template_key(const MachineSpec& like, const std::string& emulator) {
   std::string text = fmt::format("{}\n{}\n{}\n{}\n", emulator, spec.image.id, spec.disk_mib,
                                  domain_xml(spec, false));
   for (const SeedFile& file : template_seed_files(spec))
-    text += fmt::format("{} {:o} {}\n", file.path, file.mode, sha256_hex(file.content));
+    text += fmt::format("{} {:o} {}\n", file.path, file.mode,
+                        file.sha256.empty() ? sha256_hex(file.content) : file.sha256);
   return sha256_hex(text).substr(0, 32);
 }
 

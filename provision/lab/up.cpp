@@ -9,6 +9,7 @@
 #include "provision/lab/frozen.hpp"
 #include "provision/lab/keys.hpp"
 #include "provision/lab/lab.hpp"
+#include "provision/lab/registry_check.hpp"
 #include "provision/lab/suspend.hpp"
 #include "provision/lab/templates.hpp"
 #include "provision/node/node.hpp"
@@ -25,10 +26,13 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::chrono::seconds settle_time(90);
+constexpr std::chrono::seconds registry_time(90);
 constexpr std::size_t console_lines = 15;
 
 // One machine on its way up. The blocking parts own it while they run.
 struct MachineRun {
+  explicit MachineRun(const asio::any_io_executor& executor) : in_place(executor) {}
+
   const MachineConfig* config = nullptr;
   SshTarget target;
   NodePlan plan;
@@ -41,6 +45,7 @@ struct MachineRun {
   bool cpus_changed = false;  // while it runs
   bool changed = false;
   bool failed = false;
+  Event in_place;  // its programs answer and it is in the swarm, or it failed
 };
 
 class Up {
@@ -82,6 +87,8 @@ class Up {
   Task start_from_template(vm::MachineSpec spec, vm::MachineTemplate from);
   Task join_the_swarm(MachineRun& run);
   Task registries(MachineRun& run);
+  Task registry_answers(const RegistryConfig& registry);
+  Task form();
   Task begin_swarm();
   Task settle();
   Task provision(MachineRun& run);
@@ -113,6 +120,8 @@ class Up {
   bool labd_changed_ = false;
   std::optional<vm::GuestImage> image_;  // only when a machine must be started
   std::unique_ptr<vm::Provider> provider_;
+  std::string authority_pem_;
+  std::vector<NodeFile> common_;        // what all machines have: programs and units
   std::optional<Templates> templates_;  // none: new machines boot
   std::map<std::string, MachineRun> runs_;
   std::size_t managers_awaited_ = 0;
@@ -230,7 +239,7 @@ Result<void> Up::prepare_nodes() {
   NodeConfig config;
   config.mirror_port = state_.mirror_port;
   LAB_TRY(Certificate authority, ensure_authority(paths_, clock_));
-  config.authority_pem = authority.certificate_pem;
+  config.authority_pem = authority_pem_ = authority.certificate_pem;
   for (const RegistryConfig& registry : labfile_.registries) {
     if (!registry.tls) continue;
     LAB_TRY(config.registry_certificates[registry_key(registry)],
@@ -238,6 +247,8 @@ Result<void> Up::prepare_nodes() {
                                         registry));
   }
   LAB_TRY(NodePrograms programs, load_programs(options_.programs));
+  common_ = programs.files;
+  for (NodeFile& file : unit_files()) common_.push_back(std::move(file));
   for (const std::string& name : options_.machines) {
     if (labfile_.find(name) == nullptr)
       return make_error(Code::not_found, "there is no machine \"{}\" in {}", name,
@@ -256,7 +267,7 @@ Result<void> Up::prepare_nodes() {
 
 Result<void> Up::plan_machine(const MachineConfig& machine, const NodePrograms& programs,
                               const NodeConfig& config) {
-  MachineRun& run = runs_[machine.name];
+  MachineRun& run = runs_.try_emplace(machine.name, executor_).first->second;
   run.config = &machine;
   LAB_TRY(run.target, ssh_target(paths_, state_, machine.name));
   run.plan.machine = machine.name;
@@ -319,10 +330,14 @@ Task Up::start_from_template(vm::MachineSpec spec, vm::MachineTemplate from) {
 Task Up::start_new(vm::MachineSpec spec) {
   vm::MachineId id = spec.id;
   std::optional<vm::MachineTemplate> from;
-  if (templates_) from = co_await templates_->of(spec);
+  if (templates_) {
+    co_await catalogue_done_.wait();
+    from = co_await templates_->of(spec);
+  }
   if (from) {
     progress_.step(id.name, "starting");
     vm::MachineSpec copy = spec;
+    copy.seed_files = templates_->beyond(spec.seed_files);
     auto started = co_await start_from_template(std::move(copy), std::move(*from));
     if (started) co_return started;
     progress_.notice(fmt::format("{} does not start from its template ({}): it boots", id.name,
@@ -468,17 +483,15 @@ Task Up::machine_steps(MachineRun& run) {
   if (in_swarm(run) && run.config->role == Role::manager && --managers_awaited_ == 0)
     managers_known_.fire();
   LAB_CO_CHECK(on);
-  std::vector<Task> tasks;
-  if (in_swarm(run)) tasks.push_back(join_the_swarm(run));
-  auto joined = co_await run_all(std::move(tasks));
-  LAB_CO_CHECK(joined_errors(joined));
-  co_return co_await registries(run);
+  if (in_swarm(run)) co_return co_await join_the_swarm(run);
+  co_return Result<void>{};
 }
 
 Task Up::one_machine(MachineRun& run) {
   auto result = co_await machine_steps(run);
+  run.failed = !result;
+  run.in_place.fire();
   if (!result) {
-    run.failed = true;
     progress_.done(run.config->name, "failed");
   } else if (!labfile_.swarm && run.plan.commands.empty() && run.plan.labfile_files.empty() &&
              run.config->sync.empty()) {
@@ -556,7 +569,10 @@ Task Up::join_the_swarm(MachineRun& run) {
   co_return co_await run_blocking(std::move(join));
 }
 
+// Beside the others' joining: a registry takes longer to start than the swarm to form.
 Task Up::registries(MachineRun& run) {
+  co_await run.in_place.wait();
+  if (run.failed) co_return Result<void>{};
   for (std::size_t i = 0; i < run.registries.size(); ++i) {
     ApiReply found = i < run.facts.more.size() ? run.facts.more[i] : ApiReply{};
     co_await catalogue_done_.wait();
@@ -572,8 +588,23 @@ Task Up::registries(MachineRun& run) {
     auto started = co_await run_blocking(std::move(ensure));
     if (!started) co_return started.error();
     run.changed = run.changed || *started;
+    if (*started) LAB_CO_CHECK(co_await registry_answers(*run.registries[i]));
   }
   co_return Result<void>{};
+}
+
+Task Up::registry_answers(const RegistryConfig& registry) {
+  const auto forwarded = [&registry](const ForwardConfig& forward) {
+    return forward.machine == registry.machine && forward.port == registry.port;
+  };
+  RegistryToCheck check{{state_.id, registry.machine},
+                        labfile_.find(registry.machine)->address,
+                        registry.port,
+                        registry.tls,
+                        authority_pem_,
+                        std::any_of(labfile_.forwards.begin(), labfile_.forwards.end(), forwarded)};
+  if (!provider_) provider_ = vm::make_libvirt_provider(labfile_.libvirt_uri);
+  co_return co_await wait_for_registry(*provider_, std::move(check), clock_, registry_time);
 }
 
 Task Up::settle() {
@@ -635,15 +666,12 @@ Task Up::ready_to_start() {
   }
   image_ = std::move(*image);
   for (const std::string& notice : provider_->notices()) progress_.notice(notice);
-  if (!options_.cold) templates_.emplace(*provider_, root_, progress_, executor_);
+  if (!options_.cold) templates_.emplace(*provider_, root_, common_, progress_, executor_);
   co_return Result<void>{};
 }
 
-Task Up::machines() {
-  const auto ready = co_await ready_to_start();
-  may_start_ = ready.has_value();
-  ready_.fire();
-  LAB_CO_CHECK(ready);
+// All machines and the swarm that they make.
+Task Up::form() {
   std::vector<Task> tasks;
   for (auto& [name, run] : runs_) tasks.push_back(one_machine(run));
   if (labfile_.swarm) {
@@ -653,6 +681,19 @@ Task Up::machines() {
   auto results = co_await run_all(std::move(tasks));
   Result<void> outcome = joined_errors(results);
   if (auto settled = co_await settle(); !settled && outcome) outcome = settled;
+  co_return outcome;
+}
+
+Task Up::machines() {
+  const auto ready = co_await ready_to_start();
+  may_start_ = ready.has_value();
+  ready_.fire();
+  LAB_CO_CHECK(ready);
+  std::vector<Task> tasks;
+  tasks.push_back(form());
+  for (auto& [name, run] : runs_) tasks.push_back(registries(run));
+  auto results = co_await run_all(std::move(tasks));
+  Result<void> outcome = joined_errors(results);
   std::vector<Task> last;
   for (auto& [name, run] : runs_)
     if (!run.failed) last.push_back(provision(run));

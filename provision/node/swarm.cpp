@@ -94,34 +94,10 @@ json::object registry_body(const Labfile& labfile, const RegistryConfig& registr
   std::string port = fmt::format("{}/tcp", registry.port);
   json::object binding{{"HostIp", ""}, {"HostPort", std::to_string(registry.port)}};
   host["PortBindings"] = json::object{{port, json::array{std::move(binding)}}};
-  return json::object{{"Image", "registry:2"},
+  return json::object{{"Image", fmt::format("{}:{}", registry_repository, registry_tag)},
                       {"Env", std::move(environment)},
                       {"ExposedPorts", json::object{{port, json::object{}}}},
                       {"HostConfig", std::move(host)}};
-}
-
-// Until /v2/ answers, seen from the machine itself.
-Result<void> wait_for_registry(Node& node, const MachineConfig& machine,
-                               const RegistryConfig& registry) {
-  std::string address = fmt::format("{}:{}", machine.address, registry.port);
-  std::string trust =
-      registry.tls ? fmt::format("--cacert /etc/docker/certs.d/{}/ca.crt", address) : "";
-  // The shell looks by itself until somebody listens: a curl for each look would be what slows the
-  // registry's start down.
-  SshCommand wait{fmt::format(
-      "exec {{empty}}<> <(:)\n"
-      "for ((i = 0; i < 3000; i++)); do\n"
-      "  true 2>/dev/null {{probe}}<>/dev/tcp/{}/{} && curl -sSf --max-time 10 -o /dev/null {} "
-      "{}://{}/v2/ 2>/tmp/lab-why && exit 0\n"
-      "  read -r -t 0.02 -u $empty\n"
-      "done\n"
-      "cat /tmp/lab-why >&2\n"
-      "exit 1",
-      machine.address, registry.port, trust, registry.tls ? "https" : "http", address)};
-  wait.timeout = seconds(90);
-  auto answered = node.session().exec_checked(wait);
-  if (!answered) return answered.error().wrap("the registry at {} does not answer", address);
-  return {};
 }
 
 }  // namespace
@@ -282,8 +258,10 @@ Result<bool> ensure_registry(Node& node, const Labfile& labfile, const RegistryC
   std::string name = registry_container(labfile, registry);
   progress.step(registry.machine, fmt::format("starting the registry on port {}", registry.port));
   if (found.status == 404) {
-    ApiRequest pull{"POST", "/images/create?fromImage=registry&tag=2", "", engine_socket,
-                    std::chrono::minutes(5)};
+    ApiRequest pull{
+        "POST",
+        fmt::format("/images/create?fromImage={}&tag={}", registry_repository, registry_tag), "",
+        engine_socket, std::chrono::minutes(5)};
     ApiRequest create{"POST", "/containers/create?name=" + name,
                       json::serialize(registry_body(labfile, registry)), engine_socket,
                       seconds(60)};
@@ -301,7 +279,6 @@ Result<bool> ensure_registry(Node& node, const Labfile& labfile, const RegistryC
   }
   ApiRequest start{"POST", "/containers/" + name + "/start", "", engine_socket, seconds(60)};
   LAB_CHECK(call_api_checked(node.session(), start));
-  LAB_CHECK(wait_for_registry(node, *labfile.find(registry.machine), registry));
   return true;
 }
 

@@ -56,8 +56,12 @@ struct Member {
                                         const std::vector<Member>& members, const Clock& clock,
                                         std::chrono::seconds timeout);
 
+// The image that registries run.
+inline constexpr std::string_view registry_repository = "registry";
+inline constexpr std::string_view registry_tag = "2";
+
 // The registry as a container of registry:2, restarted by the engine for ever. `found` is the
-// answer of GET /containers/NAME/json. True when something was done.
+// answer of GET /containers/NAME/json. True when it was started: a moment later it answers.
 [[nodiscard]] Result<bool> ensure_registry(Node& node, const Labfile& labfile,
                                            const RegistryConfig& registry, const ApiReply& found,
                                            Progress& progress);
