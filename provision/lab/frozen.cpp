@@ -82,25 +82,39 @@ Task Frozen::start(StateFile file) {
   co_return co_await each(std::move(step));
 }
 
-// The guest's own time went on from its instant; the world's did not wait.
-Result<Node> Frozen::set_clock(const std::string& machine) const {
+Result<Node> Frozen::connect(const std::string& machine) const {
   LAB_TRY(const SshTarget target, ssh_target(lab_.paths, *lab_.state, machine));
   const auto alive = [this, &machine] { return machine_processes(*lab_.state)[machine] != 0; };
-  LAB_TRY(Node node, Node::wait_for_ssh(target, clock_, answer_time, alive, [] { return true; }));
-  SshCommand command;
-  const auto now = std::chrono::duration<double>(clock_.wall_now().time_since_epoch());
-  command.command = fmt::format("date -u -s @{:.3f}", now.count());
-  LAB_CHECK(node.session().exec_checked(command));
-  return node;
+  return Node::wait_for_ssh(target, clock_, answer_time, alive, [] { return true; });
 }
 
 Task Frozen::reach_one(std::string machine) {
-  std::function<Result<Node>()> work = [this, &machine] { return set_clock(machine); };
+  if (nodes_.contains(machine)) co_return Result<void>{};
+  std::function<Result<Node>()> work = [this, &machine] { return connect(machine); };
   Result<Node> node = co_await run_blocking(std::move(work));
   if (!node) co_return node.error();
-  nodes_.erase(machine);
   nodes_.emplace(machine, std::move(*node));
   co_return Result<void>{};
+}
+
+// The guest's own time went on from its instant; the world's did not wait.
+Task Frozen::set_clock(std::string machine) {
+  LAB_CO_CHECK(co_await reach_one(machine));
+  Node& node = nodes_.at(machine);  // it stays where it is when others are added
+  std::function<Result<void>()> work = [this, &node]() -> Result<void> {
+    const auto now = std::chrono::duration<double>(clock_.wall_now().time_since_epoch());
+    SshCommand command{fmt::format("date -u -s @{:.3f}", now.count())};
+    LAB_CHECK(node.session().exec_checked(command));
+    return {};
+  };
+  co_return co_await run_blocking(std::move(work));
+}
+
+Task Frozen::reach() {
+  std::function<Task(std::string)> step = [this](std::string machine) {
+    return reach_one(std::move(machine));
+  };
+  co_return co_await each(std::move(step));
 }
 
 Task Frozen::go_on(bool discard) {
@@ -111,7 +125,7 @@ Task Frozen::go_on(bool discard) {
   LAB_CO_CHECK(co_await each(std::move(step)));
   std::error_code ignored;
   std::filesystem::remove(mark(lab_.paths), ignored);
-  step = [this](std::string machine) { return reach_one(std::move(machine)); };
+  step = [this](std::string machine) { return set_clock(std::move(machine)); };
   co_return co_await each(std::move(step));
 }
 

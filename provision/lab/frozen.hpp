@@ -30,6 +30,8 @@ class Frozen {
          const Clock& clock)
       : provider_(provider), lab_(lab), machines_(std::move(machines)), clock_(clock) {}
 
+  // Makes a session to each machine that runs, unless there is one.
+  [[nodiscard]] Task reach();
   // Machines that run are paused and their states written. They stay paused, the network too.
   [[nodiscard]] Task save(StateFile file);
   // Pulls their plugs.
@@ -41,7 +43,7 @@ class Frozen {
   // machines that are no more what they were when the frames were sent that wait in the network.
   [[nodiscard]] Task go_on(bool discard);
 
-  // A session to each machine, after go_on().
+  // A session to each machine, after reach() or go_on().
   [[nodiscard]] std::map<std::string, Node>& nodes() { return nodes_; }
 
  private:
@@ -52,7 +54,8 @@ class Frozen {
   [[nodiscard]] Task resume_one(std::string machine);
   [[nodiscard]] Task stop_one(std::string machine);
   [[nodiscard]] Task reach_one(std::string machine);
-  [[nodiscard]] Result<Node> set_clock(const std::string& machine) const;
+  [[nodiscard]] Task set_clock(std::string machine);
+  [[nodiscard]] Result<Node> connect(const std::string& machine) const;
   [[nodiscard]] vm::MachineId id_of(std::string machine) const {
     return {lab_.state->id, std::move(machine)};
   }

@@ -21,7 +21,6 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::size_t name_max = 63;
-constexpr std::chrono::seconds connect_time(30);
 constexpr std::chrono::seconds ready_time(60);
 
 // Below the folder of one snapshot.
@@ -116,28 +115,9 @@ std::vector<std::string> running_machines(const LabView& lab) {
   return running;
 }
 
-Task connect_one(const LabView& lab, std::string machine, const Clock& clock,
-                 std::map<std::string, Node>& nodes) {
-  std::function<Result<Node>()> work = [&lab, &machine, &clock]() -> Result<Node> {
-    LAB_TRY(const SshTarget target, ssh_target(lab.paths, *lab.state, machine));
-    const auto yes = [] { return true; };
-    return Node::wait_for_ssh(target, clock, connect_time, yes, yes);
-  };
-  Result<Node> node = co_await run_blocking(std::move(work));
-  if (!node) co_return node.error();
-  nodes.emplace(machine, std::move(*node));
-  co_return Result<void>{};
-}
-
-asio::awaitable<Result<LabFacts>> facts_now(const LabView& lab, std::vector<std::string> machines,
-                                            const Clock& clock) {
-  std::map<std::string, Node> nodes;
-  std::vector<Task> tasks;
-  for (const std::string& machine : machines)
-    tasks.push_back(connect_one(lab, machine, clock, nodes));
-  const auto connected = co_await run_all(std::move(tasks));
-  LAB_CO_CHECK(joined_errors(connected));
-  std::function<Result<LabFacts>()> work = [&nodes] { return collect_facts(nodes); };
+asio::awaitable<Result<LabFacts>> facts_now(Frozen& frozen) {
+  LAB_CO_CHECK(co_await frozen.reach());
+  std::function<Result<LabFacts>()> work = [&frozen] { return collect_facts(frozen.nodes()); };
   co_return co_await run_blocking(std::move(work));
 }
 
@@ -174,7 +154,6 @@ Result<void> make_folders(const SnapshotPaths& paths, const std::vector<std::str
   return {};
 }
 
-// Everything between the pause and the going on.
 Frozen::StateFile state_files(const SnapshotPaths& paths) {
   return [paths](const std::string& machine) { return paths.state(machine); };
 }
@@ -270,11 +249,11 @@ asio::awaitable<Result<void>> save_snapshot(LabView lab, std::string name, const
   LAB_CO_TRY(record.emulator, co_await provider->emulator());
   for (const std::string& machine : machines) record.sizes[machine] = size_of(lab, machine);
   progress.step("lab", "looking at what is there");
-  LAB_CO_TRY(record.facts, co_await facts_now(lab, machines, clock));
+  Frozen frozen(*provider, lab, machines, clock);
+  LAB_CO_TRY(record.facts, co_await facts_now(frozen));
   const SnapshotPaths unfinished = snapshot_paths(lab, "." + name);
   LAB_CO_CHECK(make_folders(unfinished, machines));
   progress.step("lab", "saving");
-  Frozen frozen(*provider, lab, machines, clock);
   record.created = format_rfc3339(clock.wall_now());
   Result<void> saved = co_await save_frozen(frozen, lab, unfinished, machines);
   const Result<void> on = co_await frozen.go_on(false);
@@ -354,7 +333,9 @@ asio::awaitable<Result<std::vector<Change>>> diff_snapshots(LabView lab, std::st
     LAB_CO_TRY(const Record second, read_record(lab, after));
     co_return compare(first.facts, second.facts);
   }
-  LAB_CO_TRY(const LabFacts now, co_await facts_now(lab, running_machines(lab), clock));
+  const auto provider = vm::make_libvirt_provider(lab.labfile.libvirt_uri);
+  Frozen frozen(*provider, lab, running_machines(lab), clock);
+  LAB_CO_TRY(const LabFacts now, co_await facts_now(frozen));
   co_return compare(first.facts, now);
 }
 
