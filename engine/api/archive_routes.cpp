@@ -34,8 +34,11 @@ asio::awaitable<Result<void>> ImageRoutes::Impl::load(http::Exchange& exchange) 
   };
   static_cast<void>(co_await receive_archive(exchange, executor, std::move(read)));
   LAB_CO_CHECK(co_await collect());
-  if (loaded.has_error()) co_return Error{Code::internal, loaded.error().message};
   registry::Progress progress(executor, clock);
+  if (loaded.has_error()) {
+    progress.error(loaded.error().message);
+    loaded = std::vector<image::LoadedImage>();
+  }
   for (const image::LoadedImage& one : *loaded) {
     boost::json::object line;
     line["stream"] = fmt::format("Loaded image{}: {}\n", one.named ? "" : " ID", one.name);

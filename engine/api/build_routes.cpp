@@ -127,6 +127,8 @@ Done commit(BuildParts parts, http::Exchange& exchange) {
   std::erase(request.changes, "");
   const std::string repository = query.get("repo");
   const std::string tag = query.get("tag");
+  if (query.get("container").empty())
+    co_return make_error(Code::invalid_argument, "invalid name or ID supplied: \"\"");
   LAB_CO_TRY(const container::ContainerPtr container,
              parts.engine.containers().find(query.get("container")));
   if (!repository.empty()) {

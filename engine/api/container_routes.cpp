@@ -25,13 +25,37 @@ Result<ContainerPtr> find(Engine& engine, http::Exchange& exchange) {
 // The optional query parameter "t": seconds.
 Result<std::optional<std::int64_t>> timeout_of(http::Exchange& exchange) {
   if (exchange.request().query.get("t").empty()) return std::optional<std::int64_t>();
-  LAB_TRY(std::int64_t seconds, exchange.request().query.integer("t", 0));
+  LAB_TRY(std::int64_t seconds, read_number(exchange.request().query, "t"));
   return std::optional<std::int64_t>(seconds);
+}
+
+// The query parameter "platform" of a creation: "linux/arm64".
+Result<void> check_platform(Engine& engine, const std::string& platform, const std::string& name) {
+  if (platform.empty()) return {};
+  const std::size_t slash = platform.find('/');
+  const std::string system = platform.substr(0, slash);
+  if (slash == std::string::npos && system != "linux" && system != "amd64") {
+    return make_error(Code::invalid_argument,
+                      "\"{}\": unknown operating system or architecture: invalid argument",
+                      platform);
+  }
+  Result<image::ImagePtr> image = engine.images().resolve(name);
+  if (!image || slash == std::string::npos || platform.starts_with("linux/amd64")) return {};
+  return make_error(Code::not_found,
+                    "image with reference {} was found but does not match the specified platform: "
+                    "wanted {}, actual: linux/amd64",
+                    name, platform);
 }
 
 asio::awaitable<Result<void>> create(Engine& engine, http::Exchange& exchange) {
   std::string name = exchange.request().query.get("name");
-  LAB_CO_TRY(json::object body, co_await read_json(exchange));
+  LAB_CO_TRY(json::object body, co_await read_body(exchange, "runconfig.ContainerConfigWrapper"));
+  if (!container::has_config(body)) {
+    co_return make_error(Code::invalid_argument,
+                         "Config cannot be empty in order to create a container");
+  }
+  LAB_CO_CHECK(
+      check_platform(engine, exchange.request().query.get("platform"), text_of(body, "Image")));
   container::CreateRequest request;
   request.name = name;
   request.host_config = object_of(body, "HostConfig");
@@ -53,7 +77,9 @@ asio::awaitable<Result<void>> list(Engine& engine, http::Exchange& exchange) {
   const http::Query& query = exchange.request().query;
   container::ListOptions options;
   options.all = query.flag("all");
-  LAB_CO_TRY(options.limit, query.integer("limit", 0));
+  if (!query.get("limit").empty()) {
+    LAB_CO_TRY(options.limit, read_number(query, "limit"));
+  }
   LAB_CO_TRY(options.filters, read_filters(query));
   bool size = query.flag("size");
   LAB_CO_TRY(auto selected, container::select(engine.containers(), options));
@@ -79,6 +105,14 @@ asio::awaitable<Result<void>> inspect(Engine& engine, http::Exchange& exchange) 
 }
 
 asio::awaitable<Result<void>> start(Engine& engine, http::Exchange& exchange) {
+  // Until API 1.22 a start could bring a HostConfig. Some clients still send an empty document.
+  constexpr std::size_t empty_document_bytes_max = 7;
+  LAB_CO_TRY(const std::string body, co_await exchange.read_all());
+  if (body.size() > empty_document_bytes_max) {
+    co_return make_error(Code::invalid_argument,
+                         "starting container with non-empty request body was deprecated since API "
+                         "v1.22 and removed in v1.24");
+  }
   LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
   LAB_CO_CHECK(co_await engine.containers().start(container));
   co_return co_await respond_status(exchange, 204);
@@ -109,7 +143,10 @@ asio::awaitable<Result<void>> kill(Engine& engine, http::Exchange& exchange) {
     co_return std::move(container).error().wrap("Cannot kill container: {}",
                                                 exchange.parameter("id"));
   }
-  LAB_CO_CHECK(co_await engine.containers().kill(*container, signal));
+  Result<void> killed = co_await engine.containers().kill(*container, signal);
+  if (!killed) {
+    co_return std::move(killed).error().wrap("Cannot kill container: {}", exchange.parameter("id"));
+  }
   co_return co_await respond_status(exchange, 204);
 }
 
@@ -140,9 +177,22 @@ asio::awaitable<Result<void>> remove(Engine& engine, http::Exchange& exchange) {
   co_return co_await respond_status(exchange, 204);
 }
 
+// DELETE /containers/NAME/ALIAS?link=1: `docker rm --link`.
+asio::awaitable<Result<void>> remove_link(Engine& engine, http::Exchange& exchange) {
+  const std::string& alias = exchange.parameter("alias");
+  Result<ContainerPtr> container = find(engine, exchange);
+  const bool asked = exchange.request().query.flag("link");
+  if (!container || !asked || !engine.containers().unlink(*container, alias)) {
+    co_return make_error(Code::not_found, "No such container: {}/{}", exchange.parameter("id"),
+                         alias);
+  }
+  co_return co_await respond_status(exchange, 204);
+}
+
 asio::awaitable<Result<void>> resize(Engine& engine, http::Exchange& exchange) {
-  LAB_CO_TRY(std::int64_t height, exchange.request().query.integer("h", 0));
-  LAB_CO_TRY(std::int64_t width, exchange.request().query.integer("w", 0));
+  const http::Query& query = exchange.request().query;
+  LAB_CO_TRY(std::int64_t height, read_number(query, "h", Code::invalid_argument));
+  LAB_CO_TRY(std::int64_t width, read_number(query, "w", Code::invalid_argument));
   LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
   if (!container->state.running)
     co_return make_error(Code::conflict, "Container {} is not running", container->id);
@@ -173,10 +223,8 @@ asio::awaitable<Result<void>> send_exit(http::Exchange& exchange, ContainerPtr c
 }
 
 asio::awaitable<Result<void>> wait(Engine& engine, http::Exchange& exchange) {
+  // As dockerd: a condition that it does not know is "not-running".
   std::string condition = exchange.request().query.get("condition");
-  if (!condition.empty() && condition != "not-running" && condition != "next-exit" &&
-      condition != "removed")
-    co_return make_error(Code::invalid_argument, "invalid condition: \"{}\"", condition);
   LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
   LAB_CO_CHECK(co_await exchange.read_all());
   http::Headers headers{{"Content-Type", "application/json"}};
@@ -249,6 +297,7 @@ void add_container_routes(http::Router& router, Engine& engine) {
   add_route(router, engine, "POST", "/containers/{id}/resize", resize);
   add_route(router, engine, "POST", "/containers/{id}/wait", wait);
   add_route(router, engine, "DELETE", "/containers/{id}", remove);
+  add_route(router, engine, "DELETE", "/containers/{id}/{alias}", remove_link);
 }
 
 }  // namespace lab::engine::api

@@ -1,11 +1,12 @@
 #include "engine/api/exchange.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/json/parse.hpp>
 #include <charconv>
 
+#include "engine/api/filters.hpp"
+#include "engine/api/request_types.hpp"
 #include "engine/container/inspect.hpp"
-#include "engine/util/json.hpp"
+#include "engine/util/go_json.hpp"
 
 namespace lab::engine::api {
 
@@ -48,20 +49,38 @@ void add_route(http::Router& router, Engine& engine, std::string_view method,
              [&engine, route](http::Exchange& exchange) { return route(engine, exchange); });
 }
 
-asio::awaitable<Result<json::object>> read_json(http::Exchange& exchange, bool optional) {
-  std::string_view type = exchange.request().headers.get("Content-Type");
-  LAB_CO_TRY(std::string body, co_await exchange.read_all());
-  if (optional && body.empty()) co_return json::object();
-  if (type.substr(0, type.find(';')) != "application/json") {
+asio::awaitable<Result<json::object>> read_body(http::Exchange& exchange, std::string_view type,
+                                                Code malformed) {
+  const std::string_view format = exchange.request().headers.get("Content-Type");
+  LAB_CO_TRY(const std::string body, co_await exchange.read_all());
+  const bool unsaid = format.empty() && body.empty();
+  if (!unsaid && format.substr(0, format.find(';')) != "application/json") {
     co_return make_error(Code::invalid_argument,
-                         "Content-Type specified ({}) must be 'application/json'", type);
+                         "Content-Type specified ({}) must be 'application/json'", format);
   }
-  co_return parse_object(body);
+  Result<json::value> value = decode_go_json(body);
+  Result<void> fits = value ? check_go_type(request_types(), type, *value) : value.error();
+  if (!fits) {
+    Error error = std::move(fits).error();
+    error.code = malformed;
+    if (malformed == Code::invalid_argument && error.message == "EOF")
+      error.message = "got EOF while reading request body";
+    co_return error;
+  }
+  co_return value->is_object() ? std::move(value->get_object()) : json::object();
+}
+
+Result<std::int64_t> read_number(const http::Query& query, std::string_view name, Code malformed) {
+  const std::string text = query.get(name);
+  const char* end = text.data() + text.size();
+  std::int64_t number = 0;
+  const auto [at, failure] = std::from_chars(text.data(), end, number);
+  if (failure == std::errc() && at == end) return number;
+  return make_error(malformed, "strconv.Atoi: parsing \"{}\": invalid syntax", text);
 }
 
 asio::awaitable<Result<void>> respond_json(http::Exchange& exchange, int status, json::value body) {
   http::Response response = http::json_response(status, body);
-  response.body += '\n';
   co_return co_await exchange.respond(std::move(response));
 }
 
@@ -75,27 +94,14 @@ Result<Filters> read_filters(const http::Query& query) {
   Filters filters;
   std::string text = query.get("filters");
   if (text.empty()) return filters;
-  Result<json::object> document = parse_object(text);
-  if (!document) return make_error(Code::invalid_argument, "invalid filter: {}", text);
-  for (const auto& member : *document) {
-    std::vector<std::string>& values = filters[std::string(member.key())];
-    if (member.value().is_object()) {
-      for (const auto& value : member.value().get_object()) values.emplace_back(value.key());
-    } else if (member.value().is_array()) {
-      for (const json::value& value : member.value().get_array()) {
-        if (value.is_string()) values.emplace_back(value.get_string());
-      }
-    } else {
-      return make_error(Code::invalid_argument, "invalid filter: {}", text);
-    }
-  }
+  LAB_TRY(FilterSet set, FilterSet::parse(text));
+  for (const auto& [name, values] : set.all()) filters[name] = values;
   return filters;
 }
 
 Result<WallTime> parse_time(const std::string& text, WallTime now) {
   if (text.find('T') != std::string::npos) return container::parse_rfc3339(text);
-  Error bad =
-      make_error(Code::invalid_argument, "strconv.ParseInt: parsing \"{}\": invalid syntax", text);
+  Error bad = make_error(Code::internal, "strconv.ParseInt: parsing \"{}\": invalid syntax", text);
   const char* at = text.data();
   const char* end = at + text.size();
   std::int64_t number = 0;

@@ -55,9 +55,14 @@ using Route = boost::asio::awaitable<Result<void>> (*)(Engine&, http::Exchange&)
 void add_route(http::Router& router, Engine& engine, std::string_view method,
                std::string_view pattern, Route route);
 
-// The body as a JSON object; an empty body with `optional` set is an empty object. Docker's texts.
-[[nodiscard]] boost::asio::awaitable<Result<boost::json::object>> read_json(
-    http::Exchange& exchange, bool optional = false);
+// The body as a JSON object of one of request_types(); null is an empty one. With Docker's texts;
+// what does not parse or fit is an error with the code `malformed`, as the endpoint has it.
+[[nodiscard]] boost::asio::awaitable<Result<boost::json::object>> read_body(
+    http::Exchange& exchange, std::string_view type, Code malformed = Code::internal);
+// A parameter of the query that is a whole number, as Go's strconv.Atoi reads it: without one an
+// error with the code `malformed`.
+[[nodiscard]] Result<std::int64_t> read_number(const http::Query& query, std::string_view name,
+                                               Code malformed = Code::internal);
 [[nodiscard]] boost::asio::awaitable<Result<void>> respond_json(http::Exchange& exchange,
                                                                 int status,
                                                                 boost::json::value body);

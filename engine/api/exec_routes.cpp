@@ -13,7 +13,8 @@ using container::ExecPtr;
 namespace {
 
 asio::awaitable<Result<void>> create(Engine& engine, http::Exchange& exchange) {
-  LAB_CO_TRY(json::object body, co_await read_json(exchange));
+  LAB_CO_TRY(json::object body,
+             co_await read_body(exchange, "types.ExecConfig", Code::invalid_argument));
   LAB_CO_TRY(ContainerPtr container, engine.containers().find(exchange.parameter("id")));
   LAB_CO_TRY(ExecPtr exec, engine.execs().create(container, body));
   json::object answer{{"Id", exec->id}};
@@ -48,9 +49,9 @@ asio::awaitable<Result<void>> start_attached(Engine& engine, http::Exchange& exc
 }
 
 asio::awaitable<Result<void>> start(Engine& engine, http::Exchange& exchange) {
-  LAB_CO_TRY(json::object body, co_await read_json(exchange));
+  LAB_CO_TRY(json::object body,
+             co_await read_body(exchange, "types.ExecStartCheck", Code::invalid_argument));
   LAB_CO_TRY(ExecPtr exec, engine.execs().find(exchange.parameter("id")));
-  LAB_CO_CHECK(engine.execs().check_start(*exec));
   bool terminal = flag_of(body, "Tty");
   if (flag_of(body, "Detach")) {
     LAB_CO_CHECK(co_await engine.execs().start(exec, nullptr, terminal));
@@ -65,8 +66,9 @@ asio::awaitable<Result<void>> inspect(Engine& engine, http::Exchange& exchange) 
 }
 
 asio::awaitable<Result<void>> resize(Engine& engine, http::Exchange& exchange) {
-  LAB_CO_TRY(std::int64_t height, exchange.request().query.integer("h", 0));
-  LAB_CO_TRY(std::int64_t width, exchange.request().query.integer("w", 0));
+  const http::Query& query = exchange.request().query;
+  LAB_CO_TRY(std::int64_t height, read_number(query, "h", Code::invalid_argument));
+  LAB_CO_TRY(std::int64_t width, read_number(query, "w", Code::invalid_argument));
   LAB_CO_TRY(ExecPtr exec, engine.execs().find(exchange.parameter("id")));
   LAB_CO_CHECK(
       co_await engine.execs().resize(exec, static_cast<int>(height), static_cast<int>(width)));

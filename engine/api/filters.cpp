@@ -1,12 +1,14 @@
 #include "engine/api/filters.hpp"
 
 #include <algorithm>
-#include <boost/json/parse.hpp>
 #include <charconv>
 #include <chrono>
 #include <ctime>
 #include <limits>
 #include <optional>
+#include <regex>
+
+#include "engine/util/go_json.hpp"
 
 namespace lab::engine::api {
 
@@ -15,23 +17,21 @@ namespace json = boost::json;
 Result<FilterSet> FilterSet::parse(std::string_view text) {
   FilterSet set;
   if (text.empty()) return set;
-  boost::system::error_code failure;
-  const json::value parsed = json::parse(text, failure);
-  const Error invalid{Code::invalid_argument, "invalid filter"};
-  if (failure || !parsed.is_object()) return invalid;
+  LAB_TRY(const json::value parsed, decode_go_json(text));
+  constexpr std::string_view map_form = "map[string]map[string]bool";
+  if (!check_go_type("", "map[string][]string", parsed))
+    LAB_CHECK(check_go_type("", map_form, parsed));
+  if (!parsed.is_object()) return set;
   for (const auto& [name, value] : parsed.get_object()) {
     std::vector<std::string>& values = set.filters_[std::string(name)];
     if (value.is_array()) {
       for (const json::value& item : value.get_array()) {
-        if (!item.is_string()) return invalid;
-        values.emplace_back(item.get_string());
+        if (item.is_string()) values.emplace_back(item.get_string());
       }
     } else if (value.is_object()) {
       for (const auto& [key, on] : value.get_object()) {
         if (on.is_bool() && on.get_bool()) values.emplace_back(key);
       }
-    } else {
-      return invalid;
     }
   }
   return set;
@@ -107,6 +107,14 @@ std::optional<std::int64_t> calendar_seconds(const std::string& text) {
 }
 
 }  // namespace
+
+bool matches_pattern(const std::string& name, const std::string& pattern) {
+  try {
+    return std::regex_search(name, std::regex(pattern));
+  } catch (const std::regex_error&) {
+    return name.find(pattern) != std::string::npos;
+  }
+}
 
 Result<std::int64_t> until_of(const FilterSet& filters, const Clock& clock) {
   const std::vector<std::string>& values = filters.values("until");

@@ -15,13 +15,17 @@ namespace lab::engine::api {
 
 class FilterSet {
  public:
-  // {"name":["value",...]} or the older {"name":{"value":true}}; empty text is no filter.
+  // {"name":["value",...]} or the older {"name":{"value":true}}; empty text is no filter. Errors
+  // are Go's, as Code::internal.
   [[nodiscard]] static Result<FilterSet> parse(std::string_view text);
 
   // Code::invalid_argument "Invalid filter 'NAME'" when one is not of these.
   [[nodiscard]] Result<void> check_names(std::initializer_list<std::string_view> known) const;
   [[nodiscard]] bool has(std::string_view name) const { return filters_.contains(name); }
   [[nodiscard]] const std::vector<std::string>& values(std::string_view name) const;
+  [[nodiscard]] const std::map<std::string, std::vector<std::string>, std::less<>>& all() const {
+    return filters_;
+  }
   // Docker's booleans of a filter; Code::invalid_argument "Invalid filter 'NAME=[x]'".
   [[nodiscard]] Result<bool> flag(std::string_view name, bool fallback) const;
   // Every "KEY" or "KEY=VALUE" of the filter is in `labels`.
@@ -31,6 +35,9 @@ class FilterSet {
  private:
   std::map<std::string, std::vector<std::string>, std::less<>> filters_;
 };
+
+// Whether the name holds what the regular expression describes; what is none is searched as it is.
+[[nodiscard]] bool matches_pattern(const std::string& name, const std::string& pattern);
 
 // The filter "until" in seconds since 1970: a Unix time, an RFC 3339 time or date, or a duration
 // before now ("24h", "1h30m"). Without the filter the end of time; Code::invalid_argument when it

@@ -59,7 +59,9 @@ json::object summary(const Image& image, const std::vector<std::string>& tags,
   line["Containers"] = -1;
   line["Created"] = unix_seconds(image.created);
   line["Id"] = image.id;
-  line["Labels"] = labels.empty() ? json::value(nullptr) : json::value(std::move(labels));
+  const json::object& config = image.run_config();
+  const bool labelled = config.contains("Labels") && config.at("Labels").is_object();
+  line["Labels"] = labelled ? json::value(std::move(labels)) : json::value(nullptr);
   line["ParentId"] = image.parent;
   line["RepoDigests"] = array_or_null(digests);
   line["RepoTags"] = array_or_null(tags);

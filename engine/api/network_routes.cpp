@@ -103,7 +103,7 @@ Result<bool> matches_filters(Engine& engine, const network::Network& network,
                        return network.id.find(id) != std::string::npos;
                      }) &&
          matches_any(filters, "name", [&network](const std::string& name) {
-           return network.name.find(name) != std::string::npos;
+           return matches_pattern(network.name, name);
          });
 }
 
@@ -133,7 +133,8 @@ void emit(Engine& engine, const network::Network& network, std::string action) {
 }
 
 asio::awaitable<Result<void>> create(Engine& engine, http::Exchange& exchange) {
-  LAB_CO_TRY(json::object body, co_await read_json(exchange));
+  LAB_CO_TRY(json::object body,
+             co_await read_body(exchange, "types.NetworkCreateRequest", Code::invalid_argument));
   network::CreateRequest request;
   request.name = text_of(body, "Name");
   request.driver = text_of(body, "Driver");
@@ -163,7 +164,8 @@ asio::awaitable<Result<void>> remove(Engine& engine, http::Exchange& exchange) {
 }
 
 asio::awaitable<Result<void>> connect(Engine& engine, http::Exchange& exchange) {
-  LAB_CO_TRY(json::object body, co_await read_json(exchange));
+  LAB_CO_TRY(json::object body,
+             co_await read_body(exchange, "types.NetworkConnect", Code::invalid_argument));
   LAB_CO_TRY(container::ContainerPtr container,
              engine.containers().find(text_of(body, "Container")));
   LAB_CO_CHECK(co_await engine.containers().connect(container, exchange.parameter("id"),
@@ -172,7 +174,8 @@ asio::awaitable<Result<void>> connect(Engine& engine, http::Exchange& exchange) 
 }
 
 asio::awaitable<Result<void>> disconnect(Engine& engine, http::Exchange& exchange) {
-  LAB_CO_TRY(json::object body, co_await read_json(exchange));
+  LAB_CO_TRY(json::object body,
+             co_await read_body(exchange, "types.NetworkDisconnect", Code::invalid_argument));
   LAB_CO_TRY(container::ContainerPtr container,
              engine.containers().find(text_of(body, "Container")));
   LAB_CO_CHECK(co_await engine.containers().disconnect(container, exchange.parameter("id"),

@@ -113,7 +113,6 @@ asio::awaitable<Result<void>> ApiServer::handle(http::Exchange& plain) {
     response.body.clear();
     response.headers.remove("Content-Type");
   }
-  if (!response.body.empty()) response.body += '\n';
   co_return co_await exchange.respond(std::move(response));
 }
 

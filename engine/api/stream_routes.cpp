@@ -22,6 +22,7 @@ struct LogsRequest {
   bool errors = false;
   bool follow = false;
   bool timestamps = false;
+  bool details = false;
   bool terminal = false;
   std::optional<std::uint64_t> tail;
   std::optional<WallTime> since;
@@ -40,6 +41,7 @@ class LogFormatter {
     if (request_.until && entry.time > *request_.until) return;
     std::string stamp;
     if (request_.timestamps && begins) stamp = format_rfc3339(entry.time) + " ";
+    if (request_.details && begins) stamp += " ";  // attributes, of which there are none
     if (request_.terminal) {
       out += stamp;
       out += entry.text;
@@ -93,6 +95,7 @@ Result<LogsRequest> read_logs_request(const http::Query& query, const ContainerP
   request.errors = query.flag("stderr");
   request.follow = query.flag("follow");
   request.timestamps = query.flag("timestamps");
+  request.details = query.flag("details");
   request.terminal = container->has_terminal();
   if (!request.output && !request.errors) {
     return make_error(Code::invalid_argument,
@@ -134,25 +137,49 @@ asio::awaitable<Result<void>> replay_logs(Engine& engine, ContainerPtr container
   co_return co_await send_logs(engine, container, std::move(request), std::move(write));
 }
 
-asio::awaitable<Result<void>> attach(Engine& engine, http::Exchange& exchange) {
-  const http::Query& query = exchange.request().query;
-  LAB_CO_TRY(ContainerPtr container, engine.containers().find(exchange.parameter("id")));
+// Errors of an attach come raw, as what was asked for would have.
+asio::awaitable<Result<void>> refuse_attach(http::Exchange& exchange, Error error) {
+  http::Response response;
+  response.status = http_status(error.code);
+  response.headers.set("Content-Type", "application/vnd.docker.raw-stream");
+  response.body = error.message + "\r\n";
+  co_return co_await exchange.respond(std::move(response));
+}
+
+// The container to attach to, or why it cannot be.
+Result<ContainerPtr> find_attachable(Engine& engine, const std::string& name) {
+  LAB_TRY(ContainerPtr container, engine.containers().find(name));
   if (container->state.paused) {
-    co_return make_error(Code::conflict,
-                         "Container {} is paused, unpause the container before attach",
-                         exchange.parameter("id"));
+    return make_error(Code::conflict, "Container {} is paused, unpause the container before attach",
+                      name);
   }
   if (container->state.restarting) {
-    co_return make_error(Code::conflict,
-                         "Container {} is restarting, wait until the container is running",
-                         exchange.parameter("id"));
+    return make_error(Code::conflict,
+                      "Container {} is restarting, wait until the container is running", name);
   }
+  return container;
+}
+
+asio::awaitable<Result<void>> attach(Engine& engine, http::Exchange& exchange) {
+  const http::Query& query = exchange.request().query;
+  Result<ContainerPtr> found = find_attachable(engine, exchange.parameter("id"));
+  if (!found) co_return co_await refuse_attach(exchange, std::move(found).error());
+  ContainerPtr container = std::move(*found);
+  // Of a process that has ended there is nothing to come. Who attaches now means the next start.
+  while (container->state.running && !container->state.process.alive())
+    co_await container->changed.wait();
   container::AttachOptions options;
   options.output = query.flag("stdout");
   options.errors = query.flag("stderr");
   options.standard_input = query.flag("stdin") && flag_of(container->config, "OpenStdin");
   options.terminal = container->has_terminal();
-  LAB_CO_TRY(options.detach_keys, container::DetachKeys::parse(query.get("detachKeys")));
+  const std::string keys = query.get("detachKeys");
+  Result<container::DetachKeys> detach_keys = container::DetachKeys::parse(keys);
+  if (!detach_keys) {
+    Error error = make_error(Code::invalid_argument, "Invalid detach keys ({}) provided", keys);
+    co_return co_await refuse_attach(exchange, std::move(error));
+  }
+  options.detach_keys = std::move(*detach_keys);
   bool replay = query.flag("logs");
   bool stream = query.flag("stream");
   auto session = std::make_shared<container::AttachSession>(engine.executor(), options);

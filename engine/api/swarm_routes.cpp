@@ -34,6 +34,13 @@ bool is_end_to_end(std::string_view name) {
 }
 
 Error unreachable(Engine& engine, const Error& error) {
+  // Without an agent on this machine, it is as dockerd out of a swarm.
+  std::error_code ignored;
+  if (!std::filesystem::exists(engine.config().swarm_socket, ignored)) {
+    return make_error(Code::unavailable,
+                      "This node is not a swarm manager. Use \"docker swarm init\" or \"docker "
+                      "swarm join\" to connect this node to swarm and try again.");
+  }
   return make_error(Code::unavailable, "the swarm agent of this node does not answer on {}: {}",
                     engine.config().swarm_socket.string(), error.message);
 }

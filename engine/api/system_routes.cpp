@@ -58,7 +58,9 @@ asio::awaitable<Result<void>> version(Engine& engine, http::Exchange& exchange) 
                         {"GoVersion", ""},
                         {"Os", "linux"},
                         {"Arch", "amd64"},
-                        {"KernelVersion", kernel_version()}};
+                        {"KernelVersion", kernel_version()},
+                        {"BuildTime", ""}};
+  if (engine.config().experimental) document["Experimental"] = true;
   co_return co_await respond_json(exchange, 200, std::move(document));
 }
 
@@ -206,6 +208,11 @@ asio::awaitable<Result<void>> info(Engine& engine, http::Exchange& exchange) {
   co_return co_await respond_json(exchange, 200, std::move(document));
 }
 
+// There are none.
+asio::awaitable<Result<void>> plugins(Engine&, http::Exchange& exchange) {
+  co_return co_await respond_json(exchange, 200, json::array());
+}
+
 struct EventsRequest {
   std::optional<WallTime> since;
   std::optional<WallTime> until;
@@ -260,6 +267,7 @@ asio::awaitable<Result<void>> events(Engine& engine, http::Exchange& exchange) {
 void add_system_routes(http::Router& router, Engine& engine) {
   add_route(router, engine, "GET", "/_ping", ping);
   add_route(router, engine, "HEAD", "/_ping", ping);
+  add_route(router, engine, "GET", "/plugins", plugins);
   add_route(router, engine, "GET", "/version", version);
   add_route(router, engine, "GET", "/info", info);
   add_route(router, engine, "GET", "/events", events);

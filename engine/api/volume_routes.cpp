@@ -32,9 +32,8 @@ Result<bool> matches_filters(Engine& engine, const volume::Volume& volume,
   }
   return filters.match_labels("label", labels_of(volume)) &&
          any("driver", [](const std::string& driver) { return driver == "local"; }) &&
-         any("name", [&volume](const std::string& name) {
-           return volume.name.find(name) != std::string::npos;
-         });
+         any("name",
+             [&volume](const std::string& name) { return matches_pattern(volume.name, name); });
 }
 
 asio::awaitable<Result<void>> list(Engine& engine, http::Exchange& exchange) {
@@ -50,7 +49,8 @@ asio::awaitable<Result<void>> list(Engine& engine, http::Exchange& exchange) {
 }
 
 asio::awaitable<Result<void>> create(Engine& engine, http::Exchange& exchange) {
-  LAB_CO_TRY(json::object body, co_await read_json(exchange));
+  LAB_CO_TRY(json::object body,
+             co_await read_body(exchange, "volume.VolumeCreateBody", Code::invalid_argument));
   std::string driver = text_of(body, "Driver");
   std::string name = text_of(body, "Name");
   json::value labels = nullptr;

@@ -4,6 +4,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "base/digest.hpp"
+#include "engine/util/go_json.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::build {
@@ -21,10 +22,13 @@ Error bad(fmt::format_string<Args...> format, Args&&... args) {
 Result<json::value> json_parameter(const http::Query& query, std::string_view name) {
   const std::string text = query.get(name);
   if (text.empty()) return json::value(nullptr);
-  boost::system::error_code failure;
-  json::value value = json::parse(text, failure);
-  if (failure) return bad("error reading {}: {}", name, failure.message());
-  return value;
+  Result<json::value> value = decode_go_json(text);
+  if (value) return value;
+  if (name == "cachefrom") return value;
+  const std::string_view what = name == "buildargs" ? "build args"
+                                : name == "ulimits" ? "ulimit settings"
+                                                    : name;
+  return bad("error reading {}: {}", what, value.error().message);
 }
 
 Result<std::vector<image::Reference>> read_tags(const http::Query& query) {
@@ -119,6 +123,11 @@ Result<BuildRequest> read_build_request(const http::Request& request, bool exper
     return bad(
         "this engine has the classic builder only: set DOCKER_BUILDKIT=0 or leave out version=2");
   }
+  if (const std::string version = query.get("version"); !version.empty() && version != "1")
+    return bad("invalid version \"{}\"", version);
+  if (const std::string isolation = query.get("isolation");
+      !isolation.empty() && isolation != "default")
+    return bad("Unsupported isolation: \"{}\"", isolation);
   BuildOptions& options = build.options;
   LAB_TRY(options.tags, read_tags(query));
   LAB_CHECK(read_maps(query, options));

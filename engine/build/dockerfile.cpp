@@ -133,7 +133,8 @@ Result<Parsed> key_values(std::string_view name, std::string_view text, char esc
   if (words.front().find('=') == std::string::npos) {  // the old form: ENV key the whole value
     std::size_t end = 0;
     while (end < text.size() && !is_space(text[end])) ++end;
-    if (end == text.size()) return bad("{} must have two arguments", name);
+    if (end == text.size())
+      return bad("failed to parse Dockerfile: {} must have two arguments", name);
     parsed.arguments.emplace_back(text.substr(0, end));
     parsed.arguments.emplace_back(trim_left(text.substr(end)));
     return parsed;
@@ -256,7 +257,7 @@ Result<void> check_instruction(const Instruction& it) {
   if ((name == "ADD" || name == "COPY") && it.arguments.size() < 2) {
     return bad(
         "{} requires at least two arguments, but only one was provided. Destination could not be "
-        "determined.",
+        "determined",
         name);
   }
   if (name == "SHELL") {
@@ -313,6 +314,13 @@ class LineReader {
   int number_ = 0;
 };
 
+constexpr std::string_view no_stage = "no build stage in current context";
+
+// Docker names the line of most errors, but not of these.
+bool stands_alone(const Error& error) {
+  return error.message.starts_with("failed to parse Dockerfile: ") || error.message == no_stage;
+}
+
 class Parser {
  public:
   explicit Parser(std::string_view text) : lines_(text) {}
@@ -320,7 +328,7 @@ class Parser {
   Result<Dockerfile> run() {
     LAB_CHECK(each_line([this](Instruction instruction) { return add(std::move(instruction)); }));
     if (file_.stages.empty() && file_.global_arguments.empty())
-      return bad("file with no instructions");
+      return bad("failed to parse Dockerfile: file with no instructions");
     if (!file_.warnings.empty()) {
       file_.warnings.emplace_back(
           "[WARNING]: Empty continuation lines will become errors in a future release.");
@@ -356,6 +364,7 @@ class Parser {
       } else {
         taken = std::move(instruction).error();
       }
+      if (!taken && stands_alone(taken.error())) return std::move(taken).error();
       if (!taken) return bad("dockerfile parse error line {}: {}", start, taken.error().message);
     }
     return {};
@@ -418,7 +427,7 @@ class Parser {
       file_.stages.back().instructions.push_back(std::move(instruction));
       return {};
     }
-    if (instruction.name != "ARG") return bad("no build stage in current context");
+    if (instruction.name != "ARG") return bad("{}", no_stage);
     file_.global_arguments.push_back(std::move(instruction));
     return {};
   }

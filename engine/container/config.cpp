@@ -1,7 +1,6 @@
 #include "engine/container/config.hpp"
 
 #include <signal.h>
-#include <unistd.h>
 
 #include <boost/json/parse.hpp>
 #include <cctype>
@@ -32,18 +31,18 @@ constexpr std::string_view config_omitted_when_empty[] = {
 
 constexpr std::string_view host_config_template = R"({
   "Binds": null, "ContainerIDFile": "", "LogConfig": {"Type": "json-file", "Config": {}},
-  "NetworkMode": "default", "PortBindings": {},
+  "NetworkMode": "default", "PortBindings": null,
   "RestartPolicy": {"Name": "", "MaximumRetryCount": 0}, "AutoRemove": false, "VolumeDriver": "",
-  "VolumesFrom": null, "CapAdd": null, "CapDrop": null, "CgroupnsMode": "", "Dns": [],
-  "DnsOptions": [], "DnsSearch": [], "ExtraHosts": null, "GroupAdd": null, "IpcMode": "private",
+  "VolumesFrom": null, "CapAdd": null, "CapDrop": null, "CgroupnsMode": "", "Dns": null,
+  "DnsOptions": null, "DnsSearch": null, "ExtraHosts": null, "GroupAdd": null, "IpcMode": "private",
   "Cgroup": "", "Links": null, "OomScoreAdj": 0, "PidMode": "", "Privileged": false,
   "PublishAllPorts": false, "ReadonlyRootfs": false, "SecurityOpt": null, "StorageOpt": null,
   "Tmpfs": null, "UTSMode": "", "UsernsMode": "", "ShmSize": 67108864, "Sysctls": null,
   "Runtime": "crun", "ConsoleSize": [0, 0], "Isolation": "", "CpuShares": 0, "Memory": 0,
-  "NanoCpus": 0, "CgroupParent": "", "BlkioWeight": 0, "BlkioWeightDevice": [],
+  "NanoCpus": 0, "CgroupParent": "", "BlkioWeight": 0, "BlkioWeightDevice": null,
   "BlkioDeviceReadBps": null, "BlkioDeviceWriteBps": null, "BlkioDeviceReadIOps": null,
   "BlkioDeviceWriteIOps": null, "CpuPeriod": 0, "CpuQuota": 0, "CpuRealtimePeriod": 0,
-  "CpuRealtimeRuntime": 0, "CpusetCpus": "", "CpusetMems": "", "Devices": [],
+  "CpuRealtimeRuntime": 0, "CpusetCpus": "", "CpusetMems": "", "Devices": null,
   "DeviceCgroupRules": null, "DeviceRequests": null, "KernelMemory": 0, "KernelMemoryTCP": 0,
   "MemoryReservation": 0, "MemorySwap": 0, "MemorySwappiness": null, "OomKillDisable": false,
   "PidsLimit": null, "Ulimits": null, "CpuCount": 0, "CpuPercent": 0, "IOMaximumIOps": 0,
@@ -153,76 +152,55 @@ void merge_health_check(json::object& config, const json::object& image) {
   config["Healthcheck"] = std::move(own);
 }
 
+// Go's "omitempty": documents do not show them.
+void drop_empty_members(json::object& object) {
+  for (auto at = object.begin(); at != object.end();) {
+    const bool zero = at->value().is_number() && at->value() == 0;
+    const bool gone = at->value().is_object() ? false : zero || is_empty(at->value());
+    at = gone ? object.erase(at) : at + 1;
+  }
+}
+
 // A shell-form command may come as one string.
 void to_list(json::object& config, std::string_view key) {
   json::value* value = config.if_contains(key);
   if (value != nullptr && value->is_string()) *value = json::array{value->get_string()};
 }
 
-Result<void> validate_restart_policy(const json::object& host_config) {
-  const json::object& policy = object_of(host_config, "RestartPolicy");
-  std::string name = text_of(policy, "Name");
-  std::int64_t retries = integer_of(policy, "MaximumRetryCount");
-  if (name == "always" || name == "unless-stopped" || name == "no") {
-    if (retries != 0) {
-      return make_error(Code::invalid_argument,
-                        "maximum retry count cannot be used with restart policy '{}'", name);
-    }
-  } else if (name == "on-failure") {
-    if (retries < 0)
-      return make_error(Code::invalid_argument, "maximum retry count cannot be negative");
-  } else if (!name.empty()) {
-    return make_error(Code::invalid_argument, "invalid restart policy '{}'", name);
+// What a request says of namespaces and security, in dockerd's words and with its codes.
+Result<void> check_modes(const json::object& config, const json::object& host_config) {
+  const std::string isolation = text_of(host_config, "Isolation");
+  if (!isolation.empty() && isolation != "default") {
+    return make_error(Code::internal, "Invalid isolation: \"{}\" - linux only supports 'default'",
+                      isolation);
   }
-  if (flag_of(host_config, "AutoRemove") && !name.empty() && name != "no") {
+  if (integer_of(host_config, "ShmSize") < 0)
+    return make_error(Code::invalid_argument, "SHM size can not be less than 0");
+  const std::string cgroups = text_of(host_config, "CgroupnsMode");
+  if (!cgroups.empty() && cgroups != "host" && cgroups != "private")
+    return make_error(Code::invalid_argument, "invalid cgroup namespace mode: {}", cgroups);
+  const std::int64_t score = integer_of(host_config, "OomScoreAdj");
+  if (score < -1000 || score > 1000) {
     return make_error(Code::invalid_argument,
-                      "can't create 'AutoRemove' container with restart policy");
+                      "Invalid value {}, range for oom score adj is [-1000, 1000]", score);
   }
-  return {};
-}
-
-Result<void> validate_memory(const json::object& host_config, bool update) {
-  std::int64_t memory = integer_of(host_config, "Memory");
-  std::int64_t swap = integer_of(host_config, "MemorySwap");
-  if (memory != 0 && memory < (std::int64_t{6} << 20))
-    return make_error(Code::invalid_argument, "Minimum memory limit allowed is 6MB");
-  if (memory > 0 && swap > 0 && swap < memory) {
-    return make_error(Code::invalid_argument,
-                      "Minimum memoryswap limit should be larger than memory limit, see usage");
+  if (text_of(host_config, "UTSMode") == "host" && !text_of(config, "Hostname").empty())
+    return make_error(Code::invalid_argument, "conflicting options: hostname and the UTS mode");
+  for (const auto& option : object_of(host_config, "StorageOpt")) {
+    if (option.key() != "size")
+      return make_error(Code::internal, "Unknown option {}", std::string_view(option.key()));
+    return make_error(Code::internal,
+                      "--storage-opt is supported only for overlay over xfs with 'pquota' mount "
+                      "option");
   }
-  if (memory == 0 && swap > 0 && !update) {
-    return make_error(Code::invalid_argument,
-                      "You should always set the Memory limit when using Memoryswap limit, see "
-                      "usage");
-  }
-  return {};
-}
-
-Result<void> validate_cpu(const json::object& host_config) {
-  const std::int64_t nano = integer_of(host_config, "NanoCpus");
-  const std::int64_t period = integer_of(host_config, "CpuPeriod");
-  const std::int64_t quota = integer_of(host_config, "CpuQuota");
-  const std::int64_t cpus = sysconf(_SC_NPROCESSORS_ONLN);
-  if (nano > 0 && period > 0) {
-    return make_error(Code::invalid_argument,
-                      "Conflicting options: Nano CPUs and CPU Period cannot both be set");
-  }
-  if (nano > 0 && quota > 0) {
-    return make_error(Code::invalid_argument,
-                      "Conflicting options: Nano CPUs and CPU Quota cannot both be set");
-  }
-  if (nano < 0 || nano > cpus * 1'000'000'000) {
-    return make_error(Code::invalid_argument,
-                      "Range of CPUs is from 0.01 to {}.00, as there are only {} CPUs available",
-                      cpus, cpus);
-  }
-  if (period != 0 && (period < 1000 || period > 1'000'000)) {
-    return make_error(Code::invalid_argument,
-                      "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. "
-                      "1000000)");
-  }
-  if (quota > 0 && quota < 1000) {
-    return make_error(Code::invalid_argument, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
+  constexpr std::string_view known[] = {"label", "apparmor", "seccomp", "no-new-privileges"};
+  for (const std::string& option : texts_of(host_config, "SecurityOpt")) {
+    const std::string name = option.substr(0, option.find_first_of("=:"));
+    const bool valued = name.size() != option.size();
+    if (name == "no-new-privileges" || (name == "disable" && !valued)) continue;
+    if (!valued) return make_error(Code::internal, "invalid --security-opt 1: \"{}\"", option);
+    if (std::find(std::begin(known), std::end(known), name) == std::end(known))
+      return make_error(Code::internal, "invalid --security-opt 2: \"{}\"", option);
   }
   return {};
 }
@@ -235,10 +213,18 @@ constexpr std::string_view signal_names[] = {
 
 }  // namespace
 
+bool has_config(const json::object& body) {
+  const json::object members = json::parse(config_template).as_object();
+  return std::any_of(members.begin(), members.end(), [&body](const auto& member) {
+    return find_without_case(body, member.key()) != nullptr;
+  });
+}
+
 Result<json::object> complete_config(const json::object& given) {
   LAB_TRY(json::object config, complete(config_template, config_omitted_when_empty, given));
   to_list(config, "Cmd");
   to_list(config, "Entrypoint");
+  if (config.contains("Healthcheck")) drop_empty_members(config.at("Healthcheck").as_object());
   return config;
 }
 
@@ -259,6 +245,11 @@ Result<json::object> complete_host_config(const json::object& given) {
   if (const std::int64_t memory = integer_of(host, "Memory");
       memory > 0 && integer_of(host, "MemorySwap") == 0)
     host["MemorySwap"] = memory * 2;
+  if (json::value* mounts = host.if_contains("Mounts"); mounts != nullptr && mounts->is_array()) {
+    for (json::value& mount : mounts->get_array()) {
+      if (mount.is_object()) drop_empty_members(mount.get_object());
+    }
+  }
   json::object log = object_of(host, "LogConfig");
   if (text_of(log, "Type").empty()) log["Type"] = "json-file";
   json::object log_settings = object_of(log, "Config");
@@ -270,6 +261,9 @@ Result<json::object> complete_host_config(const json::object& given) {
   // What stands for "no limit" in a client's form is nothing in the document.
   if (integer_of(host, "MemorySwappiness") == -1) host["MemorySwappiness"] = nullptr;
   if (integer_of(host, "PidsLimit") <= 0) host["PidsLimit"] = nullptr;
+  const bool of_host = text_of(host, "IpcMode") == "host" || text_of(host, "PidMode") == "host";
+  if (texts_of(host, "SecurityOpt").empty() && (flag_of(host, "Privileged") || of_host))
+    host["SecurityOpt"] = json::array{"label=disable"};
   if (flag_of(host, "Privileged")) {
     host["MaskedPaths"] = nullptr;
     host["ReadonlyPaths"] = nullptr;
@@ -325,25 +319,20 @@ Result<void> validate(const json::object& config, const json::object& host_confi
   if (!signal.empty()) LAB_CHECK(parse_signal(signal));
   std::string driver = text_of(object_of(host_config, "LogConfig"), "Type");
   if (driver != "json-file" && driver != "none" && driver != "local") {
-    return make_error(Code::invalid_argument, "logger: no log driver named '{}' is registered",
-                      driver);
+    return make_error(Code::invalid_argument,
+                      "error looking up logging plugin {0}: plugin \"{0}\" not found", driver);
   }
   LAB_CHECK(parse_log_limits(object_of(object_of(host_config, "LogConfig"), "Config")));
-  LAB_CHECK(validate_health(object_of(config, "Healthcheck")));
-  return validate_limits(host_config, false);
-}
-
-Result<void> validate_limits(const json::object& host_config, bool update) {
-  LAB_CHECK(validate_restart_policy(host_config));
-  LAB_CHECK(validate_memory(host_config, update));
-  return validate_cpu(host_config);
+  LAB_CHECK(check_modes(config, host_config));
+  return validate_health(object_of(config, "Healthcheck"));
 }
 
 Result<int> parse_signal(const std::string& text) {
   int number = 0;
   auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (failure == std::errc() && end == text.data() + text.size()) {
-    if (number > 0 && number <= 64) return number;
+    // What no process can be sent is found when it is sent.
+    if (number != 0) return number;
     return make_error(Code::invalid_argument, "Invalid signal: {}", text);
   }
   std::string name;

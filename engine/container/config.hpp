@@ -16,6 +16,9 @@ namespace lab::engine::container {
 [[nodiscard]] Result<boost::json::object> complete_config(const boost::json::object& given);
 [[nodiscard]] Result<boost::json::object> complete_host_config(const boost::json::object& given);
 
+// Whether the body of a creation says anything of the configuration.
+[[nodiscard]] bool has_config(const boost::json::object& body);
+
 // As complete_config(), of an image's configuration: it may lack labels, which a container's never
 // does. What is malformed is given back as it is.
 [[nodiscard]] boost::json::object complete_image_config(const boost::json::object& given);
@@ -28,12 +31,9 @@ namespace lab::engine::container {
 // Entrypoint and Cmd in one; never empty after merge_image_config().
 [[nodiscard]] std::vector<std::string> command_line(const boost::json::object& config);
 
-// Checks that need no other object than the documents: names, ports, restart policy, limits.
+// Checks that need no other object than the documents. check_limits() does the rest.
 [[nodiscard]] Result<void> validate(const boost::json::object& config,
                                     const boost::json::object& host_config);
-
-// The part of validate() that `docker update` needs too; it may name a swap limit alone.
-[[nodiscard]] Result<void> validate_limits(const boost::json::object& host_config, bool update);
 
 // "SIGTERM", "TERM", "15" -> 15. Code::invalid_argument "Invalid signal: FOO".
 [[nodiscard]] Result<int> parse_signal(const std::string& text);

@@ -79,6 +79,8 @@ std::vector<network::LiveSandbox> Containers::live_sandboxes() const {
 }
 
 Result<ContainerPtr> Containers::find(std::string_view name_or_id) const {
+  if (name_or_id.empty())
+    return make_error(Code::invalid_argument, "invalid name or ID supplied: \"\"");
   if (auto exact = containers_.find(std::string(name_or_id)); exact != containers_.end())
     return exact->second;
   std::string_view name = name_or_id;
@@ -139,7 +141,7 @@ Result<void> Containers::rename(const ContainerPtr& container, std::string name)
     return make_error(Code::invalid_argument,
                       "Renaming a container with the same name as its current name");
   }
-  Result<std::string> claimed = claim_name(name, container->id);
+  Result<std::string> claimed = claim_name("/" + name, container->id);
   if (!claimed) return std::move(claimed).error().wrap("Error when allocating new name");
   std::string old = std::exchange(container->name, name);
   if (Result<void> saved = save(*container); !saved) {

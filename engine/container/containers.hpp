@@ -98,6 +98,9 @@ class Containers final : public image::ImageUsers {
                                                             RemoveOptions options);
   [[nodiscard]] Result<void> rename(const ContainerPtr& container, std::string name);
 
+  // Takes a link away; false if the container has none of that alias.
+  [[nodiscard]] bool unlink(const ContainerPtr& container, const std::string& alias);
+
   // Docker's errors. `settings` is the API's EndpointSettings.
   [[nodiscard]] boost::asio::awaitable<Result<void>> connect(ContainerPtr container,
                                                              std::string network,

@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "engine/container/config.hpp"
 #include "engine/container/containers.hpp"
+#include "engine/container/limits.hpp"
 #include "engine/container/names.hpp"
 #include "engine/container/network_rules.hpp"
 #include "engine/util/json.hpp"
@@ -34,6 +35,11 @@ Result<void> check_bind_source(const MountPoint& mount) {
   return make_error(Code::invalid_argument,
                     "invalid mount config for type \"bind\": bind source path does not exist: {}",
                     mount.source);
+}
+
+// Clients name runc, of which crun does the work.
+bool is_runtime(std::string_view name) {
+  return name == "crun" || name == "runc" || name == "io.containerd.runc.v2";
 }
 
 json::value object_or_null(const json::object& object) {
@@ -75,8 +81,9 @@ Result<void> Containers::resolve_volumes_from(Container& container) const {
     std::string name = spec.substr(0, colon);
     LAB_TRY(bool read_only,
             volumes_from_read_only(colon == std::string::npos ? "" : spec.substr(colon + 1)));
-    LAB_TRY(ContainerPtr other, find(name));
-    for (MountPoint mount : other->mounts) {
+    Result<ContainerPtr> other = find(name);
+    if (!other) return Error{Code::invalid_argument, other.error().message};
+    for (MountPoint mount : (*other)->mounts) {
       bool there = std::any_of(
           container.mounts.begin(), container.mounts.end(),
           [&mount](const MountPoint& own) { return own.destination == mount.destination; });
@@ -144,7 +151,7 @@ Result<void> Containers::materialize(const Container& container) const {
 Result<void> Containers::prepare(Container& container, const image::Image& image) const {
   LAB_CHECK(merge_image_config(container.config, image.run_config()));
   LAB_CHECK(validate(container.config, container.host_config));
-  if (std::string runtime = text_of(container.host_config, "Runtime"); runtime != "crun") {
+  if (std::string runtime = text_of(container.host_config, "Runtime"); !is_runtime(runtime)) {
     return make_error(Code::invalid_argument, "Unknown runtime specified {}", runtime);
   }
   LAB_CHECK(capabilities_of(container.host_config));
@@ -179,6 +186,11 @@ asio::awaitable<Result<CreateResult>> Containers::create(CreateRequest request) 
   Result<std::vector<std::string>> warnings =
       check_network_rules(container->config, container->host_config);
   Result<void> done;
+  if (warnings) {
+    Result<std::vector<std::string>> more = check_limits(container->host_config, false);
+    if (more) warnings->insert(warnings->end(), more->begin(), more->end());
+    if (!more) warnings = std::move(more);
+  }
   if (!warnings) done = warnings.error();
   if (done) done = prepare(*container, *image);
   if (done) done = plan_networks(*container, request.networking_config);

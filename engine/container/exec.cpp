@@ -6,6 +6,8 @@
 #include <charconv>
 
 #include "base/blocking.hpp"
+#include "engine/container/inspect.hpp"
+#include "engine/container/links.hpp"
 #include "engine/container/runtime_errors.hpp"
 #include "engine/util/json.hpp"
 
@@ -40,6 +42,9 @@ Result<ExecPtr> Execs::create(const ContainerPtr& container, const json::object&
     return make_error(Code::conflict, "Container {} is paused, unpause the container before exec",
                       container->name);
   }
+  const std::string detach_keys = text_of(request, "DetachKeys");
+  if (!DetachKeys::parse(detach_keys))
+    return make_error(Code::internal, "Invalid escape keys ({}) provided", detach_keys);
   auto exec = std::make_shared<Exec>(containers_.services().executor);
   exec->id = secure_random_hex(32);
   exec->container = container;
@@ -53,7 +58,7 @@ Result<ExecPtr> Execs::create(const ContainerPtr& container, const json::object&
   exec->standard_input = flag_of(request, "AttachStdin");
   exec->output = flag_of(request, "AttachStdout");
   exec->errors = flag_of(request, "AttachStderr");
-  exec->detach_keys = text_of(request, "DetachKeys");
+  exec->detach_keys = detach_keys;
   forget_old();
   execs_[exec->id] = exec;
   container->execs.insert(exec->id);
@@ -72,7 +77,9 @@ Result<ExecPtr> Execs::find(const std::string& id) const {
 
 Result<void> Execs::check_start(const Exec& exec) const {
   if (!exec.container->state.running) {
-    return make_error(Code::conflict, "Container {} is not running", exec.container->id);
+    const WallTime now = containers_.services().clock.wall_now();
+    return make_error(Code::internal, "Container {} is not running: {}", exec.container->id,
+                      status_text(*exec.container, now));
   }
   if (exec.container->state.paused) {
     return make_error(Code::conflict, "Container {} is paused, unpause the container before exec",
@@ -93,7 +100,9 @@ Result<Runtime::ExecStarted> Execs::launch(const Exec& exec) const {
   Runtime::ExecLaunch launch;
   launch.container_id = exec.container->id;
   launch.exec_id = exec.id;
-  launch.process_spec = json::serialize(make_process(*exec.container, exec.options, user));
+  ExecOptions options = exec.options;
+  options.link_environment = link_environment(containers_, *exec.container);
+  launch.process_spec = json::serialize(make_process(*exec.container, options, user));
   launch.terminal = exec.options.terminal;
   launch.standard_input = exec.standard_input;
   return containers_.services().runtime.prepare_exec(launch);
@@ -171,7 +180,7 @@ asio::awaitable<Result<void>> Execs::resize(ExecPtr exec, int height, int width)
     co_await exec->changed.wait_until(deadline);
   if (!exec->running && !exec->exit_code)
     co_return make_error(Code::internal, "timeout waiting for exec session ready");
-  if (!exec->running) co_return make_error(Code::conflict, "exec {} is not running", exec->id);
+  if (!exec->running) co_return make_error(Code::not_found, "no such exec");
   co_return resize_terminal(
       containers_.services().runtime.exec_folder(exec->container->id, exec->id), height, width);
 }
@@ -193,7 +202,7 @@ json::object Execs::inspect(const Exec& exec) const {
                       {"OpenStdin", exec.standard_input},
                       {"OpenStderr", exec.errors},
                       {"OpenStdout", exec.output},
-                      {"CanRemove", exec.exit_code.has_value()},
+                      {"CanRemove", false},
                       {"ContainerID", exec.container->id},
                       {"DetachKeys", exec.detach_keys},
                       {"Pid", exec.process.pid}};

@@ -1,5 +1,6 @@
 #include "engine/container/inspect.hpp"
 
+#include "engine/container/links.hpp"
 #include "engine/network/networks.hpp"
 #include "engine/util/json.hpp"
 
@@ -113,6 +114,12 @@ json::object network_settings(const Containers& containers, const Container& con
   return settings;
 }
 
+json::object host_config_document(const Containers& containers, const Container& container) {
+  json::object document = container.host_config;
+  document["Links"] = shown_links(containers, container);
+  return document;
+}
+
 json::array mounts_document(const Container& container) {
   json::array mounts;
   for (const MountPoint& mount : container.mounts) {
@@ -220,9 +227,10 @@ json::object inspect(const Containers& containers, const Container& container,
       {"ProcessLabel", ""},
       {"AppArmorProfile", ""},
       {"ExecIDs", std::move(execs)},
-      {"HostConfig", container.host_config},
+      {"HostConfig", host_config_document(containers, container)},
       {"GraphDriver", driver_document(containers, container)}};
   add_sizes(document, sizes);
+  if (sizes) document["SizeRw"] = sizes->writable_bytes;
   document["Mounts"] = mounts_document(container);
   document["Config"] = container.config;
   document["NetworkSettings"] = network_settings(containers, container);
@@ -245,7 +253,15 @@ json::object summarize(const Containers& containers, const Container& container,
   document["HostConfig"] =
       json::object{{"NetworkMode", text_of(container.host_config, "NetworkMode")}};
   document["NetworkSettings"] = json::object{{"Networks", networks_document(container)}};
-  document["Mounts"] = mounts_document(container);
+  json::array mounts;
+  for (const MountPoint& mount : container.mounts) {
+    if (!mount.listed) continue;
+    json::object settings = mount_settings(mount);
+    // Lists do not say where anonymous volumes lie.
+    if (mount.anonymous) settings["Source"] = "";
+    mounts.push_back(std::move(settings));
+  }
+  document["Mounts"] = std::move(mounts);
   return document;
 }
 

@@ -68,6 +68,10 @@ bool matches_name(const Container& container, const std::string& wanted) {
   }
 }
 
+const std::set<std::string, std::less<>> filter_names{
+    "ancestor", "before", "exited",  "expose",  "health", "id",     "is-task", "isolation",
+    "label",    "name",   "network", "publish", "since",  "status", "volume"};
+
 // Values that can match nothing are a client's mistake.
 Result<void> check_value(const Containers& containers, const std::string& name,
                          const std::string& value) {
@@ -86,7 +90,9 @@ Result<void> check_value(const Containers& containers, const std::string& name,
       return make_error(Code::internal, "strconv.Atoi: parsing \"{}\": invalid syntax", value);
   }
   if ((name == "before" || name == "since") && !containers.find(value))
-    return make_error(Code::not_found, "no such container {}", value);
+    return make_error(Code::internal, "no such container {}", value);
+  if (name == "is-task" && value != "true" && value != "false" && value != "0" && value != "1")
+    return make_error(Code::invalid_argument, "Invalid filter 'is-task=[{}]'", value);
   return {};
 }
 
@@ -206,6 +212,8 @@ Result<std::vector<ContainerPtr>> select(const Containers& containers, const Lis
   // These filters imply stopped containers.
   for (const char* name : {"status", "exited"}) all = all || options.filters.contains(name);
   for (const auto& [name, values] : options.filters) {
+    if (!filter_names.contains(name))
+      return make_error(Code::invalid_argument, "Invalid filter '{}'", name);
     for (const std::string& value : values) LAB_CHECK(check_value(containers, name, value));
   }
   std::vector<ContainerPtr> selected;

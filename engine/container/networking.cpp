@@ -8,6 +8,7 @@
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "engine/container/containers.hpp"
+#include "engine/container/links.hpp"
 #include "engine/container/name_files.hpp"
 #include "engine/container/network_rules.hpp"
 #include "engine/network/networks.hpp"
@@ -107,8 +108,8 @@ Result<void> check_wishes(const json::object& settings) {
 void add_short_id(json::object& settings, const std::string& id) {
   std::vector<std::string> aliases = texts_of(settings, "Aliases");
   std::string short_id = id.substr(0, 12);
-  if (std::find(aliases.begin(), aliases.end(), short_id) != aliases.end()) return;
-  aliases.push_back(short_id);
+  std::erase(aliases, short_id);
+  aliases.insert(aliases.begin(), short_id);
   settings["Aliases"] = to_array(aliases);
 }
 
@@ -217,24 +218,37 @@ Result<void> Containers::reserve_network(Container& container) {
 // Links on the default bridge, which has no name service, need the other to be there.
 Result<void> Containers::check_links(const Container& container) const {
   if (container.network_mode() != "bridge") return {};
-  for (const std::string& link : texts_of(container.host_config, "Links")) {
-    std::string name = link.substr(0, link.find(':'));
-    if (Result<ContainerPtr> other = find(name); !other) {
-      return make_error(Code::invalid_argument, "could not get container for {}: {}", name,
+  for (const std::string& text : texts_of(container.host_config, "Links")) {
+    LAB_TRY(const Link link, parse_link(text));
+    if (Result<ContainerPtr> other = find(link.target); !other) {
+      return make_error(Code::invalid_argument, "could not get container for {}: {}", link.target,
                         other.error().message);
     }
   }
   return {};
 }
 
+bool Containers::unlink(const ContainerPtr& container, const std::string& alias) {
+  json::array kept;
+  const std::vector<std::string> links = texts_of(container->host_config, "Links");
+  for (const std::string& text : links) {
+    Result<Link> link = parse_link(text);
+    if (!link || link->alias != alias) kept.emplace_back(text);
+  }
+  if (kept.size() == links.size()) return false;
+  container->host_config["Links"] = std::move(kept);
+  saved_or_logged(*container);
+  return true;
+}
+
 // Lines in /etc/hosts for them.
 Result<void> Containers::add_link_hosts(const Container& container,
                                         std::vector<std::string>& extra_hosts) const {
   if (container.network_mode() != "bridge") return {};
-  for (const std::string& link : texts_of(container.host_config, "Links")) {
-    std::size_t colon = link.find(':');
-    LAB_TRY(ContainerPtr other, find(link.substr(0, colon)));
-    std::string alias = colon == std::string::npos ? other->name : link.substr(colon + 1);
+  for (const std::string& text : texts_of(container.host_config, "Links")) {
+    LAB_TRY(const Link link, parse_link(text));
+    LAB_TRY(ContainerPtr other, find(link.target));
+    const std::string& alias = link.alias;
     if (!other->sandbox) {
       return make_error(Code::conflict, "Cannot link to a non running container: /{} AS /{}/{}",
                         other->name, container.name, alias);
@@ -285,11 +299,11 @@ asio::awaitable<Result<void>> Containers::connect(ContainerPtr container, std::s
     co_return save(*container);
   }
   if (!network) co_return std::move(network).error();
+  if ((*network)->serves_names()) add_short_id(wishes, container->id);
   if (!running) {
     container->networks[(*network)->name] = std::move(wishes);
     co_return save(*container);
   }
-  if ((*network)->serves_names()) add_short_id(wishes, container->id);
   wishes["NetworkID"] = (*network)->id;
   network::SandboxRequest request = sandbox_request(*container);
   network::EndpointRequest endpoint;

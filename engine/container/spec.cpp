@@ -65,18 +65,22 @@ bool has_security_option(const json::object& host_config, std::string_view first
 
 json::object user_document(const User& user) {
   json::object document{{"uid", user.uid}, {"gid", user.gid}};
-  json::array groups;
-  for (gid_t group : user.groups) groups.emplace_back(group);
-  if (!groups.empty()) document["additionalGids"] = std::move(groups);
+  // The main group too: otherwise a file that is closed to the group would be open to its members.
+  json::array groups{user.gid};
+  for (gid_t group : user.groups) {
+    if (group != user.gid) groups.emplace_back(group);
+  }
+  document["additionalGids"] = std::move(groups);
   return document;
 }
 
 // Dockerd's: a default that the container sets stays in its place; a name without a value takes
 // the variable away.
 std::vector<std::string> environment_of(const Container& container, const User& user,
-                                        bool terminal) {
+                                        const std::vector<std::string>& linked, bool terminal) {
   std::vector<std::string> all{default_path, "HOSTNAME=" + text_of(container.config, "Hostname")};
   if (terminal) all.emplace_back("TERM=xterm");
+  all.insert(all.end(), linked.begin(), linked.end());
   for (std::string& variable : texts_of(container.config, "Env")) {
     const std::string_view name = std::string_view(variable).substr(0, variable.find('='));
     const auto set = std::find_if(all.begin(), all.end(), [name](const std::string& other) {
@@ -129,6 +133,7 @@ std::string root_propagation(const Container& container) {
 
 json::array mounts_of(const Container& container, const SpecPaths& paths, bool privileged) {
   const char* access = privileged ? "rw" : "ro";
+  const bool read_only_root = flag_of(container.host_config, "ReadonlyRootfs");
   json::array mounts;
   mounts.push_back(file_system("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}));
   mounts.push_back(
@@ -147,7 +152,8 @@ json::array mounts_of(const Container& container, const SpecPaths& paths, bool p
   for (const auto& [from, to] :
        {std::pair{paths.resolv_conf, "/etc/resolv.conf"},
         std::pair{paths.hostname, "/etc/hostname"}, std::pair{paths.hosts, "/etc/hosts"}}) {
-    if (!from.empty()) mounts.push_back(bind(from, to, {"rbind", "rprivate"}));
+    if (!from.empty())
+      mounts.push_back(bind(from, to, {"rbind", "rprivate", read_only_root ? "ro" : "rw"}));
   }
   if (!paths.init.empty()) mounts.push_back(bind(paths.init, init_place, {"bind", "ro"}));
   // Parents before what lies below them.
@@ -436,16 +442,18 @@ Result<json::object> make_spec(const Container& container, const SpecPaths& path
   words.push_back(container.path);
   words.insert(words.end(), container.arguments.begin(), container.arguments.end());
   std::string folder = text_of(container.config, "WorkingDir");
-  json::object process{{"terminal", container.has_terminal()},
-                       {"user", user_document(user)},
-                       {"args", to_array(words)},
-                       {"env", to_array(environment_of(container, user, container.has_terminal()))},
-                       {"cwd", folder.empty() ? "/" : folder},
-                       {"capabilities", capability_sets(capabilities, user.uid == 0)},
-                       {"rlimits", rlimits_of(config)},
-                       {"oomScoreAdj", integer_of(config, "OomScoreAdj")},
-                       {"noNewPrivileges", has_security_option(config, "no-new-privileges",
-                                                               "no-new-privileges:true")}};
+  json::object process{
+      {"terminal", container.has_terminal()},
+      {"user", user_document(user)},
+      {"args", to_array(words)},
+      {"env",
+       to_array(environment_of(container, user, paths.link_environment, container.has_terminal()))},
+      {"cwd", folder.empty() ? "/" : folder},
+      {"capabilities", capability_sets(capabilities, user.uid == 0)},
+      {"rlimits", rlimits_of(config)},
+      {"oomScoreAdj", integer_of(config, "OomScoreAdj")},
+      {"noNewPrivileges",
+       has_security_option(config, "no-new-privileges", "no-new-privileges:true")}};
   LAB_TRY(json::object section, linux_section(container, paths, host, capabilities));
   if (std::string propagation = root_propagation(container); !propagation.empty())
     section["rootfsPropagation"] = propagation;
@@ -464,7 +472,8 @@ json::object make_process(const Container& container, const ExecOptions& options
                           const User& user) {
   Result<std::set<std::string>> capabilities = capabilities_of(
       options.privileged ? json::object{{"Privileged", true}} : container.host_config);
-  std::vector<std::string> environment = environment_of(container, user, options.terminal);
+  std::vector<std::string> environment =
+      environment_of(container, user, options.link_environment, options.terminal);
   environment.insert(environment.end(), options.environment.begin(), options.environment.end());
   std::string folder = options.working_directory;
   if (folder.empty()) folder = text_of(container.config, "WorkingDir");

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "engine/container/container.hpp"
 #include "engine/container/rootfs.hpp"
@@ -29,6 +30,7 @@ struct SpecPaths {
   std::filesystem::path network;
   std::filesystem::path shared_pid;  // of another container
   std::filesystem::path shared_ipc;
+  std::vector<std::string> link_environment;
 };
 
 [[nodiscard]] Result<boost::json::object> make_spec(const Container& container,
@@ -41,6 +43,7 @@ struct SpecPaths {
 struct ExecOptions {
   std::vector<std::string> command;
   std::vector<std::string> environment;
+  std::vector<std::string> link_environment;
   std::string working_directory;
   bool terminal = false;
   bool privileged = false;

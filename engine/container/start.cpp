@@ -10,6 +10,7 @@
 #include "engine/container/containers.hpp"
 #include "engine/container/health_check.hpp"
 #include "engine/container/init_program.hpp"
+#include "engine/container/links.hpp"
 #include "engine/container/mount_parent.hpp"
 #include "engine/container/runtime_errors.hpp"
 #include "engine/network/networks.hpp"
@@ -58,6 +59,7 @@ Result<void> check_propagation(const MountPoint& mount) {
 
 Result<SpecPaths> Containers::spec_paths(const Container& container) const {
   SpecPaths paths;
+  paths.link_environment = link_environment(*this, container);
   paths.rootfs = rootfs(container.id).merged;
   std::filesystem::path files = folder(container.id);
   if (container.sandbox) paths.network = container.sandbox->key;
@@ -78,9 +80,16 @@ Result<SpecPaths> Containers::spec_paths(const Container& container) const {
     std::string mode = text_of(container.host_config, key);
     if (!mode.starts_with("container:")) continue;
     LAB_TRY(ContainerPtr other, find(mode.substr(10)));
+    const std::string joining = type == std::string_view("ipc")
+                                    ? fmt::format("can't join IPC of container {}: ", other->id)
+                                    : std::string();
     if (!other->state.running) {
-      return make_error(Code::conflict, "cannot join {} of a non running container: {}",
-                        type == std::string_view("pid") ? "PID" : "IPC", other->id);
+      return make_error(Code::conflict, "{}container {} is not running", joining, other->id);
+    }
+    if (!joining.empty() && text_of(other->host_config, "IpcMode") == "private") {
+      return make_error(Code::internal,
+                        "{}non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+                        joining);
     }
     *target = fmt::format("/proc/{}/ns/{}", other->state.process.pid, type);
   }

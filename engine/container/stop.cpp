@@ -113,9 +113,10 @@ asio::awaitable<Result<void>> Containers::restart(ContainerPtr container,
 }
 
 asio::awaitable<Result<void>> Containers::kill(ContainerPtr container, int signal) {
-  if (!container->state.running) {
-    Error error = not_running(*container);
-    co_return error.wrap("Cannot kill container: {}", container->name);
+  if (!container->state.running) co_return not_running(*container);
+  if (signal < 1 || signal > SIGRTMAX) {
+    co_return make_error(Code::internal, "The linux daemon does not support signal {}",
+                         static_cast<std::uint64_t>(signal));
   }
   if (signal == SIGKILL || signal == stop_signal(*container))
     LAB_CO_CHECK(mark_stopped(*container));

@@ -79,7 +79,6 @@ json::object merged(const json::object& now, const json::object& change) {
 }  // namespace
 
 asio::awaitable<Result<void>> Containers::update(ContainerPtr container, json::object change) {
-  LAB_CO_CHECK(validate_limits(change, true));
   AsyncMutex::Lock lock = co_await container->operation.lock();
   if (container->removed || container->state.removing || container->state.dead) {
     co_return cannot_update(*container,

@@ -82,11 +82,13 @@ std::string read_or_nothing(const std::filesystem::path& root, std::string_view 
   return text ? std::move(*text) : std::string();
 }
 
-Result<gid_t> resolve_group(const std::vector<Account>& groups, std::string_view wanted) {
+// Docker's messages of additional groups begin with a capital.
+Result<gid_t> resolve_group(const std::vector<Account>& groups, std::string_view wanted,
+                            std::string_view unable) {
   if (const Account* account = find_account(groups, wanted)) return account->id;
   if (std::optional<std::uint32_t> number = number_of(wanted)) return *number;
   return make_error(Code::invalid_argument,
-                    "unable to find group {}: no matching entries in group file", wanted);
+                    "{} to find group {}: no matching entries in group file", unable, wanted);
 }
 
 }  // namespace
@@ -115,14 +117,14 @@ Result<User> resolve_user(const std::filesystem::path& root, const std::string& 
                       "unable to find user {}: no matching entries in passwd file", wanted);
   }
   if (!group_part.empty()) {
-    LAB_TRY(user.gid, resolve_group(groups, group_part));
+    LAB_TRY(user.gid, resolve_group(groups, group_part, "unable"));
   } else if (account != nullptr) {
     for (const Account& group : groups) {
       if (is_member(group.members, account->name)) user.groups.push_back(group.id);
     }
   }
   for (const std::string& name : additional_groups) {
-    LAB_TRY(gid_t group, resolve_group(groups, name));
+    LAB_TRY(gid_t group, resolve_group(groups, name, "Unable"));
     user.groups.push_back(group);
   }
   return user;

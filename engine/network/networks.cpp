@@ -252,8 +252,9 @@ Result<NetworkPtr> Networks::find(std::string_view term) const {
   }
   if (named.size() == 1) return named.front();
   if (named.size() > 1) {
-    return make_error(Code::invalid_argument, "network {} is ambiguous ({} matches found on name)",
-                      term, named.size());
+    return make_error(Code::invalid_argument,
+                      "network {} is ambiguous ({} matches found based on name)", term,
+                      named.size());
   }
   if (begun.size() == 1) return begun.front();
   if (begun.size() > 1) {

@@ -224,7 +224,7 @@ def test_connect_and_disconnect_a_running_container(nets, world):
     nets.docker("network", "connect", "--ip", "10.9.0.200", "--alias", "site", "aaa", "web")
     attached = settings(nets, "web", "aaa")
     assert attached["IPAddress"] == "10.9.0.200"
-    assert attached["Aliases"] == ["site", nets.inspect("web")["Id"][:12]]
+    assert attached["Aliases"] == [nets.inspect("web")["Id"][:12], "site"]
     # The way out is through the first network by name, and published ports go with it.
     assert nets.out("exec", "web", "ip", "route").startswith("default via 10.9.0.1 dev eth1")
     assert fetch(nets, "http://127.0.0.1:18080/") == "hello from the container\n"

@@ -57,8 +57,9 @@ class Pair:
 
     def perform(self, host, case):
         side = Side(host)
-        places = {str(side.folder): "<folder>", str(host.folder / "data"): "<data>", str(host.folder / "exec"): "<exec>",
-                  str(host.socket): "<socket>", host.name: "<host>"}
+        places = {str(side.folder): "<folder>", str(host.folder / "data"): "<data>",
+                  str(host.folder / "exec"): "<exec>",
+                  str(host.socket): "<socket>", str(host.folder): "<host folder>", host.name: "<host>"}
         try:
             case.function(side)
         except Exception:

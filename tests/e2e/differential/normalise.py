@@ -1,8 +1,8 @@
 """What of an outcome is not compared: the written list. Everything else has to be equal."""
 import re
 
-# Text -> what stands for it. Identities are numbered in the order in which they appear, so that the same identity has to
-# appear in the same places.
+# Text -> what stands for it. Identities are numbered in the order in which they appear, so that the same identity has
+# to appear in the same places.
 TEXTS = [
     # Times, ages, durations.
     (r"\b(?!0001)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
@@ -11,6 +11,19 @@ TEXTS = [
     (r"\b\d+ (second|minute|hour|day|week|month|year)s?( ago)?\b", r"<duration>\2"),
     # The padding of columns follows the width of what is in them.
     (r" {2,}", "  "),
+    # What the resolver says without a network: Go's words there, the C library's here.
+    (r"lookup ([\w.-]+)(?: on [\d.:]+)?: (?:dial udp [^\n\"']*|no such host)", r"lookup \1: <no answer>"),
+    # Numbers of interfaces, of temporary files; sizes of manifests, whose blanks differ.
+    (r"(?m)^\d+: (?=\w+  )", "<n>: "),
+    (r"docker-import-\d+", "docker-import-<n>"),
+    (r"(digest: \S+) size: \d+", r"\1 size: <size>"),
+    (r"(build context to Docker daemon) +\S+", r"\1 <size>"),
+    # Subnets that the engine chose, and what follows from them: dockerd goes on through its pools, engined takes the
+    # first that is free.
+    (r"\b(172\.(1[89]|2\d|3[01])\.\d+|192\.168\.\d+)\.(\d+)(/(16|20))?\b", r"<subnet>.\3"),
+    (r"\b02:42:(ac:1[2-9a-f]|c0:a8):\w\w:", "02:42:<subnet>:"),
+    # In how many pieces red output came.
+    (r"\x1b\[0m\x1b\[91m", ""),
     # Ports that the engine chose.
     (r"((?:\d+\.\d+\.\d+\.\d+|:|\[::\]):)(3[2-9]\d{3}|[456]\d{4})\b", r"\1<port>"),
 ]
@@ -19,14 +32,15 @@ TEXTS = [
 MEMBERS = {
     # Times.
     "Created": "<time>", "CreatedAt": "<time>", "StartedAt": "<time>", "FinishedAt": "<time>", "time": "<time>",
-    "timeNano": "<time>", "LastTagTime": "<time>", "Start": "<time>", "End": "<time>", "read": "<time>", "preread": "<time>",
+    "timeNano": "<time>", "LastTagTime": "<time>", "Start": "<time>", "End": "<time>", "read": "<time>",
+    "preread": "<time>",
     # Numbers of processes.
     "Pid": "<pid>",
     # How layers lie on disk: driver and folders.
     "GraphDriver": "<graph driver>",
     "SystemTime": "<time>",
-    # The runtime's name.
-    "Runtime": "<runtime>",
+    # The runtime's name, the engine's version.
+    "Runtime": "<runtime>", "DockerVersion": "<version>",
 }
 # Zero values are compared: they say "never".
 ZERO = (0, "", "0001-01-01T00:00:00Z")
@@ -62,6 +76,8 @@ class Normaliser:
             return MEMBERS[name]
         if name == "HostPort" and re.fullmatch(r"3[2-9]\d{3}|[456]\d{4}", str(value)):
             return "<port>"
+        if name == "IPPrefixLen" and value in (16, 20):
+            return "<prefix>"
         if isinstance(value, dict):
             return {self.text(key): self.value(value[key], key) for key in sorted(value)}
         if isinstance(value, list):
@@ -92,7 +108,8 @@ def differences(ours, theirs, path=""):
                 lines += differences(ours[key], theirs[key], at)
         return lines
     if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        return [line for number, pair in enumerate(zip(ours, theirs)) for line in differences(*pair, f"{path}[{number}]")]
+        return [line for number, pair in enumerate(zip(ours, theirs))
+                for line in differences(*pair, f"{path}[{number}]")]
     if type(ours) is type(theirs) and ours == theirs:
         return []
     return [f"{path}: dockerd {theirs!r}, engined {ours!r}"]

@@ -77,12 +77,16 @@ class Side:
         return done.stdout.strip()
 
     def docker(self, line, stdin=None, label=None):
-        """Records exit status, output and errors of `docker LINE`, under `label` if the line differs by itself; gives the
-        output."""
+        """Records exit status, output and errors of `docker LINE`, under `label` if the line differs by itself; gives
+        the output."""
         return self.command("docker", line, stdin, label)
 
     def compose(self, line, stdin=None):
-        return self.command("docker-compose", line, stdin)
+        """As docker(). It works on several containers at once: the order of its reports is chance."""
+        output = self.command("docker-compose", line, stdin)
+        outcome = self.steps[-1][1]
+        outcome["err"] = sorted(outcome["err"].splitlines())
+        return output
 
     def prepare(self, *lines):
         """Docker commands that are no part of what is compared, as long as they succeed."""

@@ -85,15 +85,14 @@ TEST(Dockerfile, HealthCheckAndOnBuild) {
 }
 
 TEST(Dockerfile, ErrorsAreDockers) {
-  EXPECT_EQ(error_of(""), "file with no instructions");
+  EXPECT_EQ(error_of(""), "failed to parse Dockerfile: file with no instructions");
   EXPECT_EQ(error_of("FROM x\nRUM y"), "dockerfile parse error line 2: unknown instruction: RUM");
-  EXPECT_EQ(error_of("RUN x"), "dockerfile parse error line 1: no build stage in current context");
+  EXPECT_EQ(error_of("RUN x"), "no build stage in current context");
   EXPECT_EQ(error_of("FROM a b"),
             "dockerfile parse error line 1: FROM requires either one or three arguments");
   EXPECT_EQ(error_of("FROM x\nCOPY --bad=1 a b"),
             "dockerfile parse error line 2: Unknown flag: bad");
-  EXPECT_EQ(error_of("FROM x\nENV a"),
-            "dockerfile parse error line 2: ENV must have two arguments");
+  EXPECT_EQ(error_of("FROM x\nENV a"), "failed to parse Dockerfile: ENV must have two arguments");
   EXPECT_EQ(error_of("FROM x\nCMD [1]"),
             "dockerfile parse error line 2: when using JSON array syntax, arrays must be comprised "
             "of strings only");

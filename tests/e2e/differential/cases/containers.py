@@ -1,7 +1,8 @@
 """Point 1: containers from `run` to `rm`."""
 from case import case
 
-PS = "ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}} {{.Command}} {{.Status}} {{.Ports}} {{.Networks}} {{.Mounts}}'"
+PS = ("ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}} {{.Command}} {{.Status}} {{.Ports}} {{.Networks}} "
+      "{{.Mounts}}'")
 
 
 @case
@@ -34,7 +35,7 @@ def working_folder_of_the_image(on):
 
 @case
 def working_folder_is_made(on):
-    on.docker("run --rm -w /made/here busybox sh -c 'pwd; ls -ld /made'")
+    on.docker("run --rm -w /made/here busybox sh -c 'pwd; ls -ld /made | cut -c1-10'")
 
 
 @case
@@ -42,7 +43,7 @@ def working_folder_must_be_absolute(on):
     on.docker("run --rm -w relative busybox pwd")
 
 
-@case(differs={"lookup registry-1.docker.io": "the words are those of the resolver: Go's there, the C library's here"})
+@case
 def unknown_image(on):
     on.docker("run nosuchimage true")
     on.docker("run nosuch/image:tag true")
@@ -120,7 +121,8 @@ def listed_containers(on):
 
 @case
 def list_filters(on):
-    on.prepare("run -d --name one --label a=1 web", "create --name two --label a=2 busybox", "create --name three busybox")
+    on.prepare("run -d --name one --label a=1 web", "create --name two --label a=2 busybox",
+               "create --name three busybox")
     on.docker("run --name four busybox sh -c 'exit 4'")
     for chosen in ("label=a", "label=a=2", "name=o", "name=^/t", "status=created", "status=exited", "status=running",
                    "exited=4", "ancestor=busybox", "ancestor=web", "before=two", "since=two", "network=bridge",
@@ -211,7 +213,8 @@ def started_with_input(on):
 
 @case
 def unknown_containers(on):
-    for command in ("start", "stop", "restart", "kill", "pause", "unpause", "rm", "rm -f", "logs", "top", "inspect", "port",
+    for command in ("start", "stop", "restart", "kill", "pause", "unpause", "rm", "rm -f", "logs", "top", "inspect",
+                    "port",
                     "diff", "wait", "attach", "export", "stats --no-stream", "update -m 64m", "rename nosuch"):
         on.docker(f"{command} nosuch")
     on.docker("exec nosuch true")
