@@ -8,7 +8,10 @@ import pytest
 
 from document_nodes import BIN, DocumentLab, ROOT
 
+QUICK = bool(os.environ.get("LAB_QUICK"))
 DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "scenarios").glob("[0-9]*.md"))
+if QUICK:
+    DOCUMENTS = ["scenarios/01-hello-world.md", "scenarios/10-create-a-swarm.md"]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
@@ -17,7 +20,7 @@ def is_there(engine):
     return bool(shutil.which("dockerd")) if engine == "dockerd" else (BIN / "engined").exists()
 
 
-@pytest.fixture(scope="module", params=["dockerd", "engined"])
+@pytest.fixture(scope="module", params=["engined"] if QUICK else ["dockerd", "engined"])
 def lab(request, tmp_path_factory):
     if not is_there(request.param):
         pytest.skip(f"{request.param} is not there")
