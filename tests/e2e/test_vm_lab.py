@@ -48,7 +48,8 @@ def test_the_registry_answers_with_tls_on_every_machine(lab):
 
 
 def test_the_tutorials_documents_pass(lab):
-    documents = sorted(str(path) for path in (ROOT / "scenarios").glob("*.md") if path.name != "README.md")
+    # Compose takes minutes in an emulated machine: test_documents.py runs it in namespaces.
+    documents = sorted(str(path) for path in (ROOT / "scenarios").glob("[0-9]*.md") if "compose" not in path.name)
     assert len(documents) >= 2
     lab.run("run", *documents, timeout=1800)
 
