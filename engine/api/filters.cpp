@@ -6,7 +6,6 @@
 #include <ctime>
 #include <limits>
 #include <optional>
-#include <regex>
 
 #include "engine/util/go_json.hpp"
 
@@ -107,14 +106,6 @@ std::optional<std::int64_t> calendar_seconds(const std::string& text) {
 }
 
 }  // namespace
-
-bool matches_pattern(const std::string& name, const std::string& pattern) {
-  try {
-    return std::regex_search(name, std::regex(pattern));
-  } catch (const std::regex_error&) {
-    return name.find(pattern) != std::string::npos;
-  }
-}
 
 Result<std::int64_t> until_of(const FilterSet& filters, const Clock& clock) {
   const std::vector<std::string>& values = filters.values("until");

@@ -36,9 +36,6 @@ class FilterSet {
   std::map<std::string, std::vector<std::string>, std::less<>> filters_;
 };
 
-// Whether the name holds what the regular expression describes; what is none is searched as it is.
-[[nodiscard]] bool matches_pattern(const std::string& name, const std::string& pattern);
-
 // The filter "until" in seconds since 1970: a Unix time, an RFC 3339 time or date, or a duration
 // before now ("24h", "1h30m"). Without the filter the end of time; Code::invalid_argument when it
 // does not parse or comes twice.

@@ -1,6 +1,7 @@
 #include "engine/api/exchange.hpp"
 #include "engine/api/filters.hpp"
 #include "engine/api/routes.hpp"
+#include "engine/util/expression.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::api {
@@ -103,7 +104,7 @@ Result<bool> matches_filters(Engine& engine, const network::Network& network,
                        return network.id.find(id) != std::string::npos;
                      }) &&
          matches_any(filters, "name", [&network](const std::string& name) {
-           return matches_pattern(network.name, name);
+           return is_found_in(name, network.name);
          });
 }
 

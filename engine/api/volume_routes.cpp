@@ -3,6 +3,7 @@
 #include "engine/api/filters.hpp"
 #include "engine/api/routes.hpp"
 #include "engine/container/rootfs.hpp"
+#include "engine/util/expression.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::api {
@@ -33,7 +34,7 @@ Result<bool> matches_filters(Engine& engine, const volume::Volume& volume,
   return filters.match_labels("label", labels_of(volume)) &&
          any("driver", [](const std::string& driver) { return driver == "local"; }) &&
          any("name",
-             [&volume](const std::string& name) { return matches_pattern(volume.name, name); });
+             [&volume](const std::string& name) { return is_found_in(name, volume.name); });
 }
 
 asio::awaitable<Result<void>> list(Engine& engine, http::Exchange& exchange) {

@@ -1,8 +1,8 @@
 #include <charconv>
-#include <regex>
 
 #include "engine/container/inspect.hpp"
 #include "engine/network/networks.hpp"
+#include "engine/util/expression.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::container {
@@ -59,13 +59,7 @@ bool matches_port(const Container& container, const std::string& wanted, bool pu
 
 // As dockerd: the name with its slash or without is searched for the expression.
 bool matches_name(const Container& container, const std::string& wanted) {
-  try {
-    const std::regex expression(wanted);
-    return std::regex_search(container.name, expression) ||
-           std::regex_search("/" + container.name, expression);
-  } catch (const std::regex_error&) {
-    return container.name == wanted;
-  }
+  return is_found_in(wanted, container.name) || is_found_in(wanted, "/" + container.name);
 }
 
 const std::set<std::string, std::less<>> filter_names{

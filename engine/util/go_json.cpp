@@ -9,6 +9,9 @@ namespace json = boost::json;
 
 namespace {
 
+// As much as JSON is nested in no request; the scanner's stack is enough for it.
+constexpr int nesting_max = 1000;
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 
@@ -61,8 +64,8 @@ class Scanner {
     skip_space();
     if (at_end()) return invalid("");
     switch (text_[at_]) {
-      case '{': return object();
-      case '[': return array();
+      case '{':
+      case '[': return nested();
       case '"': return string();
       case 't': return literal("true");
       case 'f': return literal("false");
@@ -128,6 +131,14 @@ class Scanner {
     return {};
   }
 
+  Result<void> nested() {
+    if (depth_ == nesting_max) return make_error(Code::internal, "exceeded max depth");
+    ++depth_;
+    Result<void> done = text_[at_] == '{' ? object() : array();
+    --depth_;
+    return done;
+  }
+
   Result<void> array() {
     ++at_;
     skip_space();
@@ -160,6 +171,7 @@ class Scanner {
 
   std::string_view text_;
   std::size_t at_ = 0;
+  int depth_ = 0;
 };
 
 // A line of declarations from `at` on, which moves to the next; without spaces around it.

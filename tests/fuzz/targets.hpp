@@ -18,13 +18,14 @@ void http(std::string_view bytes);        // requests or answers on one connecti
 void stream(std::string_view bytes);      // detach keys, a line break, what a user types
 void dns(std::string_view bytes);         // a query from a container, or an answer to one
 void frame(std::string_view bytes);       // Ethernet frames through the lab's switch and captures
+void request(std::string_view bytes);     // the body of a request, or a filter of names
 
 using Target = void (*)(std::string_view);
 inline const std::map<std::string, Target>& targets() {
   static const std::map<std::string, Target> all = {
-      {"dockerfile", dockerfile}, {"ignore", ignore},     {"layer", layer},
-      {"archive", archive},       {"manifest", manifest}, {"http", http},
-      {"stream", stream},         {"dns", dns},           {"frame", frame}};
+      {"dockerfile", dockerfile}, {"ignore", ignore},  {"layer", layer},   {"archive", archive},
+      {"manifest", manifest},     {"http", http},      {"stream", stream}, {"dns", dns},
+      {"frame", frame},           {"request", request}};
   return all;
 }
 

@@ -25,6 +25,13 @@ TEST(GoJson, NamesWhatIsWrongAsGoDoes) {
   EXPECT_EQ(error_of("-x"), "invalid character 'x' in numeric literal");
 }
 
+TEST(GoJson, RefusesWhatIsNestedWithoutEnd) {
+  EXPECT_EQ(error_of(std::string(1'000'000, '[')), "exceeded max depth");
+  std::string objects;
+  for (int i = 0; i < 100'000; ++i) objects += R"({"a":)";
+  EXPECT_EQ(error_of(objects), "exceeded max depth");
+}
+
 TEST(GoJson, DecodesTheFirstValueOnly) {
   EXPECT_EQ(decode_go_json("{} junk").value(), boost::json::object());
   EXPECT_EQ(decode_go_json(R"(["\u00e4", -1.5e3])").value().as_array().size(), 2U);
