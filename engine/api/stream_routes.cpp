@@ -17,6 +17,9 @@ using container::LogEntry;
 
 namespace {
 
+// From the end of a container's process until its monitor has told of it.
+constexpr std::chrono::seconds ended_wait{10};
+
 struct LogsRequest {
   bool output = false;
   bool errors = false;
@@ -166,8 +169,10 @@ asio::awaitable<Result<void>> attach(Engine& engine, http::Exchange& exchange) {
   if (!found) co_return co_await refuse_attach(exchange, std::move(found).error());
   ContainerPtr container = std::move(*found);
   // Of a process that has ended there is nothing to come. Who attaches now means the next start.
-  while (container->state.running && !container->state.process.alive())
-    co_await container->changed.wait();
+  const TimePoint deadline = engine.clock().now() + ended_wait;
+  while (container->state.running && !container->state.process.alive() &&
+         engine.clock().now() < deadline)
+    co_await container->changed.wait_until(deadline);
   container::AttachOptions options;
   options.output = query.flag("stdout");
   options.errors = query.flag("stderr");

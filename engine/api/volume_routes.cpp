@@ -33,8 +33,7 @@ Result<bool> matches_filters(Engine& engine, const volume::Volume& volume,
   }
   return filters.match_labels("label", labels_of(volume)) &&
          any("driver", [](const std::string& driver) { return driver == "local"; }) &&
-         any("name",
-             [&volume](const std::string& name) { return is_found_in(name, volume.name); });
+         any("name", [&volume](const std::string& name) { return is_found_in(name, volume.name); });
 }
 
 asio::awaitable<Result<void>> list(Engine& engine, http::Exchange& exchange) {

@@ -603,7 +603,6 @@ Task Up::registry_answers(const RegistryConfig& registry) {
                         registry.tls,
                         authority_pem_,
                         std::any_of(labfile_.forwards.begin(), labfile_.forwards.end(), forwarded)};
-  if (!provider_) provider_ = vm::make_libvirt_provider(labfile_.libvirt_uri);
   co_return co_await wait_for_registry(*provider_, std::move(check), clock_, registry_time);
 }
 

@@ -18,7 +18,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from dockerd_host import DockerdHost  # noqa: E402
 from engine_host import EngineHost  # noqa: E402
-from unix_http import UnixConnection  # noqa: E402
+from unix_http import sent  # noqa: E402
 
 CONTAINERS, AT_A_TIME = 50, 8
 
@@ -33,20 +33,18 @@ def hello(host, *flags):
     host.docker("run", "--rm", *flags, "hello-world")
 
 
-def ask(host, target, body=None):
-    """The response to a POST; its body is read by the caller."""
-    connection = UnixConnection(host.socket, timeout=60)
-    headers = {"Content-Type": "application/json"}
-    connection.request("POST", f"/v1.41{target}", None if body is None else json.dumps(body), headers)
-    return connection.getresponse()
+def post(host, target, body=None):
+    return sent(host.socket, "POST", f"/v1.41{target}", body)
 
 
 def hello_requests(host):
     body = {"Image": "hello-world", "HostConfig": {"AutoRemove": True}}
-    identity = json.loads(ask(host, "/containers/create", body).read())["Id"]
-    end = ask(host, f"/containers/{identity}/wait?condition=removed")
-    ask(host, f"/containers/{identity}/start").read()
-    assert json.loads(end.read())["StatusCode"] == 0
+    with post(host, "/containers/create", body) as created:
+        identity = json.loads(created.read())["Id"]
+    with post(host, f"/containers/{identity}/wait?condition=removed") as end:
+        with post(host, f"/containers/{identity}/start") as started:
+            started.read()
+        assert json.loads(end.read())["StatusCode"] == 0
 
 
 def many(host):

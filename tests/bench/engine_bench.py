@@ -22,17 +22,14 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from dockerd_host import DockerdHost  # noqa: E402
 from engine_host import EngineHost  # noqa: E402
-from unix_http import UnixConnection  # noqa: E402
+from unix_http import sent  # noqa: E402
 
 LISTED, LINES, RUNNING, RESTARTED, AT_A_TIME = 500, 1_000_000, 20, 200, 4
 
 
 def ask(host, target, body=None, method="POST"):
-    connection = UnixConnection(host.socket, timeout=60)
-    headers = {"Content-Type": "application/json"}
-    connection.request(method, f"/v1.41{target}", json.dumps(body or {}), headers)
-    response = connection.getresponse()
-    data = response.read()
+    with sent(host.socket, method, f"/v1.41{target}", body) as response:
+        data = response.read()
     assert response.status < 300, data
     return json.loads(data) if data else None
 

@@ -10,7 +10,7 @@ import json
 import tarfile
 import threading
 
-from unix_http import UnixConnection
+from unix_http import sent
 
 
 class Gone(Exception):
@@ -27,18 +27,12 @@ class Api:
 
     def call(self, method, target, body=None):
         """(status, bytes). `body` is a document, or the bytes of a tar."""
-        tar = isinstance(body, bytes)
-        data = body if tar or body is None else json.dumps(body)
-        headers = {"Content-Type": "application/x-tar" if tar else "application/json"}
-        connection = UnixConnection(self.socket, timeout=60)
+        headers = {"Content-Type": "application/x-tar"} if isinstance(body, bytes) else {}
         try:
-            connection.request(method, "/v1.41" + target, data, headers)
-            response = connection.getresponse()
-            return response.status, response.read()
+            with sent(self.socket, method, "/v1.41" + target, body, headers) as response:
+                return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
             raise Gone(f"{method} {target}: {error}") from error
-        finally:
-            connection.close()
 
     def ask(self, method, target, body=None):
         """The answer to what has to succeed: a document if it is one, else bytes."""

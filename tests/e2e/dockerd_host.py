@@ -3,7 +3,6 @@ import json
 import pathlib
 import shutil
 import subprocess
-import time
 
 from engine_host import REGISTRY_PORT, EngineHost, wait_for
 

@@ -13,6 +13,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("LAB_BIN", ROOT / "build/release/bin"))
 MIRROR_PORT = 5005
+IMAGES = ("busybox", "debian", "hello-world", "nginx", "node", "redis", "registry")
 ADDRESSES = {"vm1": "192.168.50.4", "vm2": "192.168.50.5", "vm3": "192.168.50.6"}
 REGISTRY = "192.168.50.4:443"
 
@@ -135,7 +136,8 @@ class DocumentLab:
         self.nodes = []
 
     def __enter__(self):
-        run(BIN / "lab", "catalogue", timeout=1200)
+        # All that a document may pull: a mirror in a namespace reaches no package source to build it from.
+        run(BIN / "lab", "catalogue", *IMAGES, timeout=1200)
         make_certificates(self.folder)
         run("ip", "netns", "add", self.switch)
         run("ip", "-n", self.switch, "link", "add", "switch", "type", "bridge")

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from unix_http import UnixConnection
+from unix_http import sent
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("LAB_BIN", ROOT / "build" / "release" / "bin"))
@@ -20,18 +20,12 @@ DOCKER = os.environ.get("LAB_DOCKER", "/usr/bin/docker")
 
 def request(path, method, target, body=None, timeout=30):
     """Gives (status, parsed JSON or text)."""
-    connection = UnixConnection(path, timeout)
-    try:
-        headers = {"Content-Type": "application/json"}
-        connection.request(method, target, None if body is None else json.dumps(body), headers)
-        response = connection.getresponse()
+    with sent(path, method, target, body, timeout=timeout) as response:
         text = response.read().decode()
-        try:
-            return response.status, json.loads(text) if text else None
-        except ValueError:
-            return response.status, text
-    finally:
-        connection.close()
+    try:
+        return response.status, json.loads(text) if text else None
+    except ValueError:
+        return response.status, text
 
 
 def ip(*arguments):

@@ -1,5 +1,7 @@
 """HTTP on a Unix socket."""
+import contextlib
 import http.client
+import json
 import socket
 
 
@@ -12,3 +14,18 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self.path))
+
+
+@contextlib.contextmanager
+def sent(path, method, target, body=None, headers=None, timeout=60):
+    """The response to a request; `body` is bytes, or a document, which is sent as JSON."""
+    headers = dict(headers or {})
+    if body is not None and not isinstance(body, bytes):
+        headers.setdefault("Content-Type", "application/json")
+        body = json.dumps(body)
+    connection = UnixConnection(path, timeout)
+    try:
+        connection.request(method, target, body, headers)
+        yield connection.getresponse()
+    finally:
+        connection.close()

@@ -1,6 +1,5 @@
 """One engine as a case sees it: commands, requests and calls whose outcomes are recorded under what was asked."""
 import contextlib
-import http.client
 import json
 import os
 import pathlib
@@ -9,26 +8,15 @@ import re
 import select
 import shlex
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 
 import docker
+from unix_http import sent
 
 API = "/v1.41"
 COMMAND_SECONDS_MAX = 30
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=COMMAND_SECONDS_MAX)
-        self.path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 def parse_body(data):
@@ -127,7 +115,6 @@ class Side:
         deadline = time.monotonic() + 20
         try:
             while time.monotonic() < deadline:
-                at = 0
                 if wanted and re.search(wanted[0][0].encode(), shown):
                     os.write(master, wanted.pop(0)[1].encode())
                     continue
@@ -152,17 +139,9 @@ class Side:
 
     def request(self, method, path, body=None, headers=None):
         """(status, headers, bytes) of a request to the API; `body` is bytes or a document. Records nothing."""
-        headers = dict(headers or {})
-        if body is not None and not isinstance(body, bytes):
-            body = json.dumps(body).encode()
-            headers.setdefault("Content-Type", "application/json")
-        connection = UnixConnection(self.host.socket)
-        try:
-            connection.request(method, path if re.match(r"/v[\d.]+/", path) else API + path, body, headers)
-            answer = connection.getresponse()
+        target = path if re.match(r"/v[\d.]+/", path) else API + path
+        with sent(self.host.socket, method, target, body, headers, COMMAND_SECONDS_MAX) as answer:
             return answer.status, answer.headers, answer.read()
-        finally:
-            connection.close()
 
     def api(self, method, path, body=None, headers=None, keep=None):
         """Records status and body of a request; gives the body. With `keep`, a function, what it makes of the body."""
