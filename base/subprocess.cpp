@@ -22,6 +22,7 @@ namespace {
 constexpr std::size_t kept_bytes_max = std::size_t{64} << 20;
 constexpr std::chrono::milliseconds stop_check_interval{50};
 constexpr std::chrono::seconds stop_grace{5};
+constexpr int group_check_ms = 20;
 
 struct Pipe {
   Fd read;
@@ -194,18 +195,20 @@ bool reap(pid_t pid, int& status, TimePoint deadline) {
   }
 }
 
-// The whole process group ends, whether it listens to SIGTERM or not.
+// The whole process group ends, whether it listens to SIGTERM or not. What the child has started
+// may have to clean up for longer than the child itself.
 void end_group(pid_t pid, bool gently) {
   int status = 0;
+  bool reaped = false;
   if (gently) {
     kill(-pid, SIGTERM);
-    if (reap(pid, status, SystemClock().now() + stop_grace)) {
-      kill(-pid, SIGKILL);
-      return;
-    }
+    SystemClock clock;
+    const TimePoint deadline = clock.now() + stop_grace;
+    reaped = reap(pid, status, deadline);
+    while (kill(-pid, 0) == 0 && clock.now() < deadline) poll(nullptr, 0, group_check_ms);
   }
   kill(-pid, SIGKILL);
-  waitpid(pid, &status, 0);
+  if (!reaped) waitpid(pid, &status, 0);
 }
 
 std::string last_lines(const CommandResult& result) {

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <thread>
+
 namespace lab {
 namespace {
 
@@ -32,6 +35,27 @@ TEST(Subprocess, EndsAtItsDeadlineWithTheLastOutput) {
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Code::deadline_exceeded);
   EXPECT_NE(result.error().message.find("working"), std::string::npos);
+}
+
+// The grandchild takes longer to clean up than its parent takes to end.
+TEST(Subprocess, StopsWithTheWholeGroupWhenAskedTo) {
+  TemporaryDirectory folder;
+  const std::string cleaned = (folder.path() / "cleaned").string();
+  Command command =
+      command_of({"sh", "-c",
+                  "(trap 'sleep 0.2; echo yes > \"$0\"; exit' TERM; echo ready > \"$0.ready\"; "
+                  "while :; do sleep 0.02; done) & wait",
+                  cleaned});
+  std::stop_source stop;
+  command.stop = stop.get_token();
+  std::jthread asker([&] {
+    while (!std::filesystem::exists(cleaned + ".ready")) std::this_thread::yield();
+    stop.request_stop();
+  });
+  const auto result = run_command(command);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Code::cancelled);
+  EXPECT_TRUE(std::filesystem::exists(cleaned));
 }
 
 TEST(Subprocess, SaysThatAProgramIsMissing) {
