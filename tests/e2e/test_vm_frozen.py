@@ -1,6 +1,7 @@
 """That a swarm does not notice when its machines are frozen: three managers, saved and restored. Nobody stands for
 election, nobody is taken for down."""
 import json
+import time
 
 import pytest
 
@@ -25,17 +26,32 @@ def lab(tmp_path_factory):
     made = Lab(tmp_path_factory.mktemp("frozen"), LABFILE)
     try:
         made.run("up", timeout=UP_SECONDS_MAX)
+        wait_until_described(made)
         yield made
     finally:
         done = made.run("destroy", "-y", check=False)
         assert done.returncode == 0, done.stderr
 
 
+def nodes(lab):
+    """By host name, what GET /nodes says."""
+    listed = lab.on("vm1", "curl", "-s", "--unix-socket", "/var/run/docker.sock", "http://localhost/nodes")
+    return {one["Description"]["Hostname"]: one for one in json.loads(listed)}
+
+
+def wait_until_described(lab):
+    """What an agent learns of its engine reaches the managers with a heartbeat, which may be after `lab up`, and
+    changes the node."""
+    deadline = time.monotonic() + 60
+    while any("EngineVersion" not in node["Description"]["Engine"] for node in nodes(lab).values()):
+        assert time.monotonic() < deadline, nodes(lab)
+        time.sleep(0.5)
+
+
 def node_versions(lab):
     """By host name, the index of the Raft entry that last changed the node: a node that was Down for a moment has
     another one."""
-    listed = lab.on("vm1", "curl", "-s", "--unix-socket", "/var/run/docker.sock", "http://localhost/nodes")
-    return {one["Description"]["Hostname"]: one["Version"]["Index"] for one in json.loads(listed)}
+    return {name: node["Version"]["Index"] for name, node in nodes(lab).items()}
 
 
 def changes_of_leadership(lab):

@@ -41,7 +41,8 @@ class Side:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="case-", dir=host.folder))
         self.environment = dict(
             os.environ, DOCKER_HOST=f"unix://{host.socket}", DOCKER_CONFIG=str(host.folder / "client"),
-            DOCKER_BUILDKIT="0", COMPOSE_DOCKER_CLI_BUILD="0", COMPOSE_INTERACTIVE_NO_CLI="1", COLUMNS="200")
+            DOCKER_BUILDKIT="0", COMPOSE_DOCKER_CLI_BUILD="0", COMPOSE_INTERACTIVE_NO_CLI="1", COLUMNS="200",
+            PYTHONHASHSEED="0")  # docker-compose sends a container's aliases in the order of a set
         self.clients = []
         self.programs = []
 
