@@ -28,6 +28,7 @@ asio::awaitable<Result<void>> start_attached(Engine& engine, http::Exchange& exc
   options.output = exec->output;
   options.errors = exec->errors;
   options.terminal = terminal;
+  options.framed = !terminal;
   LAB_CO_TRY(options.detach_keys, container::DetachKeys::parse(exec->detach_keys));
   LAB_CO_TRY(std::shared_ptr<Stream> client, co_await hijack_raw(exchange));
   auto session = std::make_shared<container::AttachSession>(engine.executor(), options);

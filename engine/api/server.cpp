@@ -10,29 +10,13 @@
 #include "engine/api/build_routes.hpp"
 #include "engine/api/exchange.hpp"
 #include "engine/api/routes.hpp"
+#include "engine/api/version.hpp"
 
 namespace lab::engine::api {
 
 namespace asio = boost::asio;
 
 namespace {
-
-struct Version {
-  int major_number = 0;
-  int minor_number = 0;
-  auto operator<=>(const Version&) const = default;
-};
-
-// "1.41"
-std::optional<Version> parse_version(std::string_view text) {
-  Version version;
-  const char* end = text.data() + text.size();
-  auto [at, failure] = std::from_chars(text.data(), end, version.major_number);
-  if (failure != std::errc() || at == end || *at != '.') return {};
-  auto [last, second_failure] = std::from_chars(at + 1, end, version.minor_number);
-  if (second_failure != std::errc() || last != end) return {};
-  return version;
-}
 
 // Of "/v1.41/containers/json"; nothing for a path without a version.
 std::optional<std::string_view> version_of(std::string_view path) {

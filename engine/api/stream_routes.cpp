@@ -3,6 +3,8 @@
 
 #include "engine/api/exchange.hpp"
 #include "engine/api/routes.hpp"
+#include "engine/api/version.hpp"
+#include "engine/api/web_socket.hpp"
 #include "engine/container/attach.hpp"
 #include "engine/container/logs.hpp"
 #include "engine/util/json.hpp"
@@ -26,7 +28,7 @@ struct LogsRequest {
   bool follow = false;
   bool timestamps = false;
   bool details = false;
-  bool terminal = false;
+  bool framed = true;
   std::optional<std::uint64_t> tail;
   std::optional<WallTime> since;
   std::optional<WallTime> until;
@@ -45,11 +47,11 @@ class LogFormatter {
     std::string stamp;
     if (request_.timestamps && begins) stamp = format_rfc3339(entry.time) + " ";
     if (request_.details && begins) stamp += " ";  // attributes, of which there are none
-    if (request_.terminal) {
+    if (request_.framed) {
+      out += container::stream_frame(entry.stream, stamp + std::string(entry.text));
+    } else {
       out += stamp;
       out += entry.text;
-    } else {
-      out += container::stream_frame(entry.stream, stamp + std::string(entry.text));
     }
   }
 
@@ -99,7 +101,7 @@ Result<LogsRequest> read_logs_request(const http::Query& query, const ContainerP
   request.follow = query.flag("follow");
   request.timestamps = query.flag("timestamps");
   request.details = query.flag("details");
-  request.terminal = container->has_terminal();
+  request.framed = !container->has_terminal();
   if (!request.output && !request.errors) {
     return make_error(Code::invalid_argument,
                       "Bad parameters: you must choose at least one stream");
@@ -135,7 +137,7 @@ asio::awaitable<Result<void>> replay_logs(Engine& engine, ContainerPtr container
   LogsRequest request;
   request.output = options.output;
   request.errors = options.errors;
-  request.terminal = options.terminal;
+  request.framed = options.framed;
   Write write = [client](std::string_view bytes) { return client->write(bytes); };
   co_return co_await send_logs(engine, container, std::move(request), std::move(write));
 }
@@ -153,47 +155,57 @@ asio::awaitable<Result<void>> refuse_attach(http::Exchange& exchange, Error erro
 Result<ContainerPtr> find_attachable(Engine& engine, const std::string& name) {
   LAB_TRY(ContainerPtr container, engine.containers().find(name));
   if (container->state.paused) {
-    return make_error(Code::conflict, "Container {} is paused, unpause the container before attach",
+    return make_error(Code::conflict, "container {} is paused, unpause the container before attach",
                       name);
   }
   if (container->state.restarting) {
     return make_error(Code::conflict,
-                      "Container {} is restarting, wait until the container is running", name);
+                      "container {} is restarting, wait until the container is running", name);
   }
   return container;
 }
 
-asio::awaitable<Result<void>> attach(Engine& engine, http::Exchange& exchange) {
+struct AttachRequest {
+  ContainerPtr container;
+  container::AttachOptions options;
+  bool replay = false;
+  bool stream = false;
+};
+
+// What both ways to attach have in common; the streams are the caller's choice.
+Result<AttachRequest> read_attach_request(Engine& engine, const http::Exchange& exchange) {
   const http::Query& query = exchange.request().query;
-  Result<ContainerPtr> found = find_attachable(engine, exchange.parameter("id"));
-  if (!found) co_return co_await refuse_attach(exchange, std::move(found).error());
-  ContainerPtr container = std::move(*found);
+  AttachRequest request;
+  const std::string keys = query.get("detachKeys");
+  Result<container::DetachKeys> detach_keys = container::DetachKeys::parse(keys);
+  if (!detach_keys)
+    return make_error(Code::invalid_argument, "Invalid detach keys ({}) provided", keys);
+  request.options.detach_keys = std::move(*detach_keys);
+  LAB_TRY(request.container, find_attachable(engine, exchange.parameter("id")));
+  request.options.terminal = request.container->has_terminal();
+  request.replay = query.flag("logs");
+  request.stream = query.flag("stream");
+  return request;
+}
+
+using OpenClient = asio::awaitable<Result<std::shared_ptr<Stream>>> (*)(http::Exchange&);
+
+asio::awaitable<Result<void>> serve_attach(Engine& engine, http::Exchange& exchange,
+                                           AttachRequest request, OpenClient open) {
+  ContainerPtr container = request.container;
   // Of a process that has ended there is nothing to come. Who attaches now means the next start.
   const TimePoint deadline = engine.clock().now() + ended_wait;
   while (container->state.running && !container->state.process.alive() &&
          engine.clock().now() < deadline)
     co_await container->changed.wait_until(deadline);
-  container::AttachOptions options;
-  options.output = query.flag("stdout");
-  options.errors = query.flag("stderr");
-  options.standard_input = query.flag("stdin") && flag_of(container->config, "OpenStdin");
-  options.terminal = container->has_terminal();
-  const std::string keys = query.get("detachKeys");
-  Result<container::DetachKeys> detach_keys = container::DetachKeys::parse(keys);
-  if (!detach_keys) {
-    Error error = make_error(Code::invalid_argument, "Invalid detach keys ({}) provided", keys);
-    co_return co_await refuse_attach(exchange, std::move(error));
-  }
-  options.detach_keys = std::move(*detach_keys);
-  bool replay = query.flag("logs");
-  bool stream = query.flag("stream");
-  auto session = std::make_shared<container::AttachSession>(engine.executor(), options);
+  auto session = std::make_shared<container::AttachSession>(engine.executor(), request.options);
   // Registered before the answer: whoever sees it may start the container.
-  if (stream && !container->state.running) container->waiting_sessions.push_back(session);
-  LAB_CO_TRY(std::shared_ptr<Stream> client, co_await hijack_raw(exchange));
+  if (request.stream && !container->state.running) container->waiting_sessions.push_back(session);
+  LAB_CO_TRY(std::shared_ptr<Stream> client, co_await open(exchange));
   engine.containers().emit(*container, "attach");
-  if (replay) LAB_CO_CHECK(co_await replay_logs(engine, container, client, options));
-  if (!stream) {
+  if (request.replay)
+    LAB_CO_CHECK(co_await replay_logs(engine, container, client, request.options));
+  if (!request.stream) {
     co_await container::close_client(client);
     co_return Result<void>();
   }
@@ -212,11 +224,42 @@ asio::awaitable<Result<void>> attach(Engine& engine, http::Exchange& exchange) {
   co_return Result<void>();
 }
 
+asio::awaitable<Result<void>> attach(Engine& engine, http::Exchange& exchange) {
+  Result<AttachRequest> request = read_attach_request(engine, exchange);
+  if (!request) co_return co_await refuse_attach(exchange, std::move(request).error());
+  const http::Query& query = exchange.request().query;
+  container::AttachOptions& options = request->options;
+  options.output = query.flag("stdout");
+  options.errors = query.flag("stderr");
+  options.standard_input = query.flag("stdin") && flag_of(request->container->config, "OpenStdin");
+  options.framed = !options.terminal;
+  co_return co_await serve_attach(engine, exchange, std::move(*request), hijack_raw);
+}
+
+asio::awaitable<Result<std::shared_ptr<Stream>>> open_web_socket(http::Exchange& exchange) {
+  return hijack_web_socket(exchange, WebSocketPayload::binary);
+}
+
+// Version 1.27 and older.
+asio::awaitable<Result<std::shared_ptr<Stream>>> open_text_web_socket(http::Exchange& exchange) {
+  return hijack_web_socket(exchange, WebSocketPayload::text);
+}
+
+// All streams without frames, whatever the query says of them: as dockerd 20.10 has it.
+asio::awaitable<Result<void>> attach_web_socket(Engine& engine, http::Exchange& exchange) {
+  LAB_CO_TRY(AttachRequest request, read_attach_request(engine, exchange));
+  request.options.output = request.options.errors = true;
+  request.options.standard_input = flag_of(request.container->config, "OpenStdin");
+  const OpenClient open = older_than(exchange, {1, 28}) ? open_text_web_socket : open_web_socket;
+  co_return co_await serve_attach(engine, exchange, std::move(request), open);
+}
+
 }  // namespace
 
 void add_stream_routes(http::Router& router, Engine& engine) {
   add_route(router, engine, "GET", "/containers/{id}/logs", logs);
   add_route(router, engine, "POST", "/containers/{id}/attach", attach);
+  add_route(router, engine, "GET", "/containers/{id}/attach/ws", attach_web_socket);
 }
 
 }  // namespace lab::engine::api

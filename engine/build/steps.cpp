@@ -201,7 +201,7 @@ Done Builder::run_container(std::string id, std::string command) {
   LAB_CO_TRY(const container::ContainerPtr container, containers.find(id));
   const asio::any_io_executor executor = containers.services().executor;
   container::AttachOptions options;
-  options.output = options.errors = true;
+  options.output = options.errors = options.framed = true;
   auto session = std::make_shared<container::AttachSession>(executor, std::move(options));
   container->waiting_sessions.push_back(session);
   auto output = std::make_shared<StepOutput>(executor, output_);

@@ -142,7 +142,7 @@ asio::awaitable<void> AttachSession::carry_output(std::shared_ptr<Stream> client
     if (stream == standard_error ? !options_.errors : !options_.output) continue;
     std::string_view data(buffer.data() + 1, got - 1);
     if (data.empty()) continue;
-    std::string frame = options_.terminal ? std::string(data) : stream_frame(stream, data);
+    std::string frame = options_.framed ? stream_frame(stream, data) : std::string(data);
     Result<void> written = co_await client->write(frame);
     if (!written) break;
   }

@@ -40,7 +40,8 @@ struct AttachOptions {
   bool standard_input = false;
   bool output = false;
   bool errors = false;
-  bool terminal = false;
+  bool terminal = false;  // detach keys count
+  bool framed = false;    // output has the header of its stream before it
   DetachKeys detach_keys;
 };
 

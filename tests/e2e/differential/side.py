@@ -8,6 +8,7 @@ import re
 import select
 import shlex
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -158,6 +159,30 @@ class Side:
 
     def post(self, path, body=None):
         return parse_body(self.request("POST", path, body)[2])
+
+    def web_socket(self, path, *sent):
+        """Opens a WebSocket, sends the masked frames [(first byte, bytes)], and records the answer's status and the frames
+        that come until the connection ends, those with data joined."""
+        key, accepted = "MDEyMzQ1Njc4OWFiY2RlZg==", "BACScCJPNqyz+UBoqMH89VmURoA="
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(COMMAND_SECONDS_MAX)
+            connection.connect(str(self.host.socket))
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                               f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+                               "Origin: http://localhost\r\n\r\n".encode())
+            reader = connection.makefile("rb")
+            status = int(reader.readline().split()[1])
+            headers = dict(line.decode().strip().split(": ", 1) for line in iter(reader.readline, b"\r\n"))
+            assert headers["Sec-WebSocket-Accept"] == accepted, headers
+            for first, data in sent:
+                connection.sendall(bytes([first, 0x80 | len(data), 0, 0, 0, 0]) + data)
+            frames = []
+            while head := reader.read(2):
+                data = reader.read(head[1]).decode(errors="backslashreplace")
+                if frames and frames[-1][0] == head[0] and head[0] in (0x81, 0x82):
+                    data = frames.pop()[1] + data
+                frames.append((head[0], data))
+        self.record(f"WebSocket {path}", [status, *frames])
 
     # The Python SDK.
 

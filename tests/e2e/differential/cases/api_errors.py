@@ -103,7 +103,7 @@ def container_list_parameters(on):
         on.api("GET", f"/containers/json{query}", keep=names)
 
 
-@case(differs={r"attach/ws": "engined has no attach over WebSockets"})
+@case
 def unknown_containers(on):
     for method, path in (("GET", "json"), ("GET", "top"), ("GET", "logs?stdout=1"), ("GET", "changes"),
                          ("GET", "export"), ("GET", "stats"),

@@ -222,6 +222,21 @@ def attach(on):
 
 
 @case
+def attach_over_web_sockets(on):
+    on.prepare("run -d -i --name c1 busybox sh -c 'read a; echo out $a; read b; echo out $b; exit 3'",
+               "run -d -it --name t1 busybox sh -c 'stty -echo; echo begin; read a; echo got $a; exit 4'")
+    on.until_logs("t1", "begin")
+    on.web_socket("/containers/c1/attach/ws?stream=1", (0x89, b"ping"), (0x82, b"one\n"), (0x81, b"two\n"))
+    on.web_socket("/v1.27/containers/t1/attach/ws?stream=1&logs=1", (0x82, b"on"), (0x80, b"e\n"))
+    on.web_socket("/v1.41/containers/c1/attach/ws?logs=1")
+    on.api("GET", "/containers/c1/attach/ws?stream=1&detachKeys=bad")
+    on.api("GET", "/containers/nosuch/attach/ws?stream=1&detachKeys=bad")
+    on.prepare("run -d --name p1 busybox sleep 60", "pause p1")
+    on.api("GET", "/containers/p1/attach/ws?stream=1")
+    on.api("POST", "/containers/p1/attach?stream=1")
+
+
+@case
 def copy_files(on):
     on.files({"f": "from outside\n", "d/one": "1\n", "d/two": "2\n"})
     on.prepare("create --name c1 web true")
