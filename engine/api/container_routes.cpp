@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <boost/json/serialize.hpp>
+#include <cctype>
 
 #include "base/blocking.hpp"
 #include "engine/api/exchange.hpp"
@@ -29,6 +31,18 @@ Result<std::optional<std::int64_t>> timeout_of(http::Exchange& exchange) {
   return std::optional<std::int64_t>(seconds);
 }
 
+// "linux/amd64", "linux/x86_64/v2"
+bool is_own_platform(std::string_view platform) {
+  std::string text(platform);
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  constexpr std::string_view system = "linux/";
+  if (!text.starts_with(system)) return false;
+  const std::string architecture =
+      text.substr(system.size(), text.find('/', system.size()) - system.size());
+  return architecture == "amd64" || architecture == "x86_64" || architecture == "x86-64";
+}
+
 // The query parameter "platform" of a creation: "linux/arm64".
 Result<void> check_platform(Engine& engine, const std::string& platform, const std::string& name) {
   if (platform.empty()) return {};
@@ -40,7 +54,7 @@ Result<void> check_platform(Engine& engine, const std::string& platform, const s
                       platform);
   }
   Result<image::ImagePtr> image = engine.images().resolve(name);
-  if (!image || slash == std::string::npos || platform.starts_with("linux/amd64")) return {};
+  if (!image || slash == std::string::npos || is_own_platform(platform)) return {};
   return make_error(Code::not_found,
                     "image with reference {} was found but does not match the specified platform: "
                     "wanted {}, actual: linux/amd64",

@@ -35,7 +35,10 @@ Result<Place> find_place(layer::Tree& root, const std::string& path) {
   place.absolute = clean;
   if (dot) place.absolute += clean == "/" ? "." : "/.";
   place.name = dot ? "." : clean == "/" ? "/" : clean.substr(slash + 1);
-  LAB_TRY(place.folder, root.existing_folder(follows ? clean : clean.substr(0, slash)));
+  LAB_TRY(place.folder, root.locate(follows ? clean : clean.substr(0, slash)));
+  struct stat info {};
+  if (fstat(place.folder.get(), &info) == 0 && !S_ISDIR(info.st_mode))
+    return make_error(Code::internal, "lstat {}: not a directory", path);
   place.base = follows ? "." : clean.substr(slash + 1);
   return place;
 }

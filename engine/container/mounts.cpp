@@ -301,6 +301,9 @@ Result<std::vector<MountPoint>> requested_mounts(const json::object& config,
   for (const auto& item : object_of(host_config, "Tmpfs")) {
     MountPoint mount;
     mount.type = "tmpfs";
+    if (clean_path(item.key()) == "/" && item.key().starts_with('/')) {
+      return make_error(Code::invalid_argument, "invalid specification: destination can't be '/'");
+    }
     if (!item.key().starts_with('/')) {
       return make_error(Code::invalid_argument,
                         "invalid mount path: '{}' mount path must be absolute",

@@ -70,7 +70,10 @@ def container_create_names(on):
         on.api("POST", f"/containers/create?name={name}", {"Image": "busybox"})
     on.api("POST", "/containers/create?name=ok", {"Image": "busybox"})
     on.api("POST", "/containers/create?name=p1&platform=bad", {"Image": "busybox"})
-    on.api("POST", "/containers/create?name=q1&platform=linux/arm64", {"Image": "busybox"})
+    for platform in ("linux/arm64", "linux/amd64x", "Linux/x86_64", "linux/amd64/v2"):
+        on.api("POST", f"/containers/create?platform={platform}", {"Image": "busybox"})
+    for target in ("/", "//", "relative", "."):
+        on.api("POST", "/containers/create", {"Image": "busybox", "HostConfig": {"Tmpfs": {target: ""}}})
 
 
 @case(differs={r"HostConfig.Runtime": "engined names the runtime that it takes; dockerd does so at the start"})
