@@ -5,7 +5,9 @@
 #include "base/blocking.hpp"
 #include "engine/api/exchange.hpp"
 #include "engine/api/filters.hpp"
+#include "engine/api/older_clients.hpp"
 #include "engine/api/routes.hpp"
+#include "engine/api/version.hpp"
 #include "engine/container/config.hpp"
 #include "engine/container/inspect.hpp"
 #include "engine/container/top.hpp"
@@ -68,8 +70,11 @@ asio::awaitable<Result<void>> create(Engine& engine, http::Exchange& exchange) {
     co_return make_error(Code::invalid_argument,
                          "Config cannot be empty in order to create a container");
   }
-  LAB_CO_CHECK(
-      check_platform(engine, exchange.request().query.get("platform"), text_of(body, "Image")));
+  if (!older_than(exchange, {1, 41})) {
+    LAB_CO_CHECK(
+        check_platform(engine, exchange.request().query.get("platform"), text_of(body, "Image")));
+  }
+  adapt_creation(body, exchange);
   container::CreateRequest request;
   request.name = name;
   request.host_config = object_of(body, "HostConfig");
@@ -219,33 +224,36 @@ asio::awaitable<Result<void>> resize(Engine& engine, http::Exchange& exchange) {
   co_return co_await respond_status(exchange, 200);
 }
 
-// The exit status, when what `condition` names has happened.
-asio::awaitable<Result<void>> send_exit(http::Exchange& exchange, ContainerPtr container,
-                                        std::string condition) {
+// Returns when what `condition` names has happened.
+asio::awaitable<Result<void>> wait_exit(ContainerPtr container, std::string condition) {
   std::uint64_t exits = container->exits;
   for (;;) {
     const container::State& state = container->state;
     bool done = condition == "removed"     ? container->removed
                 : condition == "next-exit" ? container->exits != exits || container->removed
                                            : !state.running || container->removed;
-    if (done) break;
+    if (done) co_return Result<void>();
     co_await container->changed.wait();
   }
-  json::object answer{{"Error", nullptr}, {"StatusCode", container->state.exit_code}};
-  std::string text = json::serialize(answer) + "\n";
-  co_return co_await exchange.write(text);
 }
 
 asio::awaitable<Result<void>> wait(Engine& engine, http::Exchange& exchange) {
+  // Before API 1.30 there was one condition, and no part of the answer came early.
+  const bool early = !older_than(exchange, {1, 30});
   // As dockerd: a condition that it does not know is "not-running".
-  std::string condition = exchange.request().query.get("condition");
+  std::string condition = early ? exchange.request().query.get("condition") : std::string();
   LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
   LAB_CO_CHECK(co_await exchange.read_all());
-  http::Headers headers{{"Content-Type", "application/json"}};
-  // Clients start the container only when they have seen the head of this answer.
-  LAB_CO_CHECK(co_await exchange.start(200, std::move(headers)));
-  LAB_CO_CHECK(
-      co_await until_client_gone(exchange, send_exit(exchange, container, std::move(condition))));
+  if (early) {
+    // Clients start the container only when they have seen the head of this answer.
+    http::Headers headers{{"Content-Type", "application/json"}};
+    LAB_CO_CHECK(co_await exchange.start(200, std::move(headers)));
+  }
+  LAB_CO_CHECK(co_await until_client_gone(exchange, wait_exit(container, std::move(condition))));
+  json::object answer{{"Error", nullptr}, {"StatusCode", container->state.exit_code}};
+  if (!early) co_return co_await respond_json(exchange, 200, std::move(answer));
+  const std::string text = json::serialize(answer) + "\n";
+  LAB_CO_CHECK(co_await exchange.write(text));
   co_return co_await exchange.finish();
 }
 

@@ -16,7 +16,7 @@ namespace json = boost::json;
 Result<FilterSet> FilterSet::parse(std::string_view text) {
   FilterSet set;
   if (text.empty()) return set;
-  LAB_TRY(const json::value parsed, decode_go_json(text));
+  LAB_TRY(json::value parsed, decode_go_json(text));
   constexpr std::string_view map_form = "map[string]map[string]bool";
   if (!check_go_type("", "map[string][]string", parsed))
     LAB_CHECK(check_go_type("", map_form, parsed));

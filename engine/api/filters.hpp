@@ -19,6 +19,9 @@ class FilterSet {
   // are Go's, as Code::internal.
   [[nodiscard]] static Result<FilterSet> parse(std::string_view text);
 
+  void add(std::string_view name, std::string value) {
+    filters_[std::string(name)].push_back(std::move(value));
+  }
   // Code::invalid_argument "Invalid filter 'NAME'" when one is not of these.
   [[nodiscard]] Result<void> check_names(std::initializer_list<std::string_view> known) const;
   [[nodiscard]] bool has(std::string_view name) const { return filters_.contains(name); }

@@ -6,6 +6,7 @@
 #include "base/blocking.hpp"
 #include "engine/api/image_routes_impl.hpp"
 #include "engine/api/image_views.hpp"
+#include "engine/api/version.hpp"
 #include "engine/registry/search.hpp"
 #include "engine/util/json.hpp"
 
@@ -128,6 +129,8 @@ Done ImageRoutes::Impl::collect() {
 Done ImageRoutes::Impl::list(Exchange& exchange) {
   const http::Query& query = exchange.request().query;
   LAB_CO_TRY(FilterSet filters, FilterSet::parse(query.get("filters")));
+  const std::string filter = query.get("filter");
+  if (!filter.empty() && older_than(exchange, {1, 41})) filters.add("reference", filter);
   LAB_CO_TRY(json::array images, list_images(store, filters, query.flag("all")));
   co_return co_await exchange.respond(http::json_response(200, images));
 }

@@ -1,6 +1,7 @@
 #include "engine/api/exchange.hpp"
 #include "engine/api/filters.hpp"
 #include "engine/api/routes.hpp"
+#include "engine/api/version.hpp"
 #include "engine/util/expression.hpp"
 #include "engine/util/json.hpp"
 
@@ -111,10 +112,11 @@ Result<bool> matches_filters(Engine& engine, const network::Network& network,
 asio::awaitable<Result<void>> list(Engine& engine, http::Exchange& exchange) {
   LAB_CO_TRY(FilterSet filters, FilterSet::parse(exchange.request().query.get("filters")));
   LAB_CO_CHECK(filters.check_names({"dangling", "driver", "id", "label", "name", "scope", "type"}));
+  const bool with_containers = older_than(exchange, {1, 28});
   json::array networks;
   for (const NetworkPtr& network : engine.networks().list()) {
     LAB_CO_TRY(bool wanted, matches_filters(engine, *network, filters));
-    if (wanted) networks.push_back(describe(engine, *network, false));
+    if (wanted) networks.push_back(describe(engine, *network, with_containers));
   }
   co_return co_await respond_json(exchange, 200, std::move(networks));
 }

@@ -4,6 +4,7 @@
 #include "base/blocking.hpp"
 #include "engine/api/exchange.hpp"
 #include "engine/api/routes.hpp"
+#include "engine/api/version.hpp"
 #include "engine/container/limits.hpp"
 #include "engine/container/stats.hpp"
 #include "engine/util/json.hpp"
@@ -80,6 +81,7 @@ asio::awaitable<Result<void>> stats(Engine& engine, http::Exchange& exchange) {
 
 asio::awaitable<Result<void>> update(Engine& engine, http::Exchange& exchange) {
   LAB_CO_TRY(json::object body, co_await read_body(exchange, "container.UpdateConfig"));
+  if (older_than(exchange, {1, 40})) body.erase("PidsLimit");
   LAB_CO_TRY(ContainerPtr container, engine.containers().find(exchange.parameter("id")));
   LAB_CO_TRY(const std::vector<std::string> warnings, container::check_limits(body, true));
   LAB_CO_CHECK(co_await engine.containers().update(container, std::move(body)));

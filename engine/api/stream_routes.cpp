@@ -1,3 +1,5 @@
+#include <sys/socket.h>
+
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <charconv>
 
@@ -6,6 +8,7 @@
 #include "engine/api/version.hpp"
 #include "engine/api/web_socket.hpp"
 #include "engine/container/attach.hpp"
+#include "engine/container/inspect.hpp"
 #include "engine/container/logs.hpp"
 #include "engine/util/json.hpp"
 
@@ -21,6 +24,8 @@ namespace {
 
 // From the end of a container's process until its monitor has told of it.
 constexpr std::chrono::seconds ended_wait{10};
+// A process this young may have ended in a moment.
+constexpr std::chrono::milliseconds young_process{100};
 
 struct LogsRequest {
   bool output = false;
@@ -188,19 +193,64 @@ Result<AttachRequest> read_attach_request(Engine& engine, const http::Exchange& 
   return request;
 }
 
+bool has_data(const Fd& socket) {
+  char byte = 0;
+  return socket && recv(socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+// Until when the container's process is young.
+TimePoint young_until(Engine& engine, const container::Container& container) {
+  const TimePoint now = engine.clock().now();
+  Result<WallTime> started = container::parse_rfc3339(container.state.started_at);
+  if (!started) return now;
+  return now + (*started + young_process - engine.clock().wall_now());
+}
+
+// Returns when the process is no longer young, or has ended and its monitor has told of it.
+//
+// On dockerd, whose start takes longer than a short command, a client that attaches after the start
+// finds a container that has ended, and some then start it again (docker-compose run without a
+// docker client). Here they would meet the command's last moments, between its output and its end,
+// and get nothing.
+asio::awaitable<void> watch_young(Engine& engine, ContainerPtr container) {
+  const container::State& state = container->state;
+  const TimePoint grown = young_until(engine, *container);
+  const TimePoint deadline = engine.clock().now() + ended_wait;
+  while (state.running) {
+    const TimePoint now = engine.clock().now();
+    if (now >= deadline || (now >= grown && state.process.alive())) break;
+    co_await container->changed.wait_until(now < grown ? grown : deadline);
+  }
+}
+
+// Gives the session the streams of the process that runs. Of one that has ended with nothing left
+// to come, or never ran: those of the next one.
+asio::awaitable<void> join_streams(Engine& engine, ContainerPtr container,
+                                   std::shared_ptr<container::AttachSession> session, bool replay) {
+  Fd socket;
+  if (container->state.running) {
+    Result<Fd> connected = container::connect_attach_socket(
+        engine.containers().services().runtime.bundle(container->id));
+    if (connected) socket = std::move(*connected);
+    if (!replay) co_await watch_young(engine, container);  // else the log has it all
+  }
+  if (container->state.running ? static_cast<bool>(socket) : has_data(socket)) {
+    session->connected(std::move(socket));
+  } else if (container->state.running) {
+    session->abandon();
+  } else {
+    container->waiting_sessions.push_back(session);
+  }
+}
+
 using OpenClient = asio::awaitable<Result<std::shared_ptr<Stream>>> (*)(http::Exchange&);
 
 asio::awaitable<Result<void>> serve_attach(Engine& engine, http::Exchange& exchange,
                                            AttachRequest request, OpenClient open) {
   ContainerPtr container = request.container;
-  // Of a process that has ended there is nothing to come. Who attaches now means the next start.
-  const TimePoint deadline = engine.clock().now() + ended_wait;
-  while (container->state.running && !container->state.process.alive() &&
-         engine.clock().now() < deadline)
-    co_await container->changed.wait_until(deadline);
   auto session = std::make_shared<container::AttachSession>(engine.executor(), request.options);
-  // Registered before the answer: whoever sees it may start the container.
-  if (request.stream && !container->state.running) container->waiting_sessions.push_back(session);
+  // Connected or registered before the answer: whoever sees it may start the container.
+  if (request.stream) co_await join_streams(engine, container, session, request.replay);
   LAB_CO_TRY(std::shared_ptr<Stream> client, co_await open(exchange));
   engine.containers().emit(*container, "attach");
   if (request.replay)
@@ -208,15 +258,6 @@ asio::awaitable<Result<void>> serve_attach(Engine& engine, http::Exchange& excha
   if (!request.stream) {
     co_await container::close_client(client);
     co_return Result<void>();
-  }
-  if (container->state.running) {
-    Result<Fd> socket = container::connect_attach_socket(
-        engine.containers().services().runtime.bundle(container->id));
-    if (socket) {
-      session->connected(std::move(*socket));
-    } else {
-      session->abandon();
-    }
   }
   bool detached = co_await session->run(client, engine.execs().background());
   co_await container::close_client(client);

@@ -8,6 +8,7 @@
 #include "base/file.hpp"
 #include "engine/api/exchange.hpp"
 #include "engine/api/routes.hpp"
+#include "engine/api/version.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::api {
@@ -200,9 +201,13 @@ asio::awaitable<Result<void>> info(Engine& engine, http::Exchange& exchange) {
   document["InitBinary"] = "";
   for (const char* part : {"ContainerdCommit", "RuncCommit", "InitCommit"})
     document[part] = json::object{{"ID", ""}, {"Expected", ""}};
+  const bool names_only = older_than(exchange, {1, 25});
   json::array security;
-  if (engine.containers().host().seccomp) security.emplace_back("name=seccomp,profile=default");
-  if (engine.containers().host().cgroup_v2) security.emplace_back("name=cgroupns");
+  if (engine.containers().host().seccomp)
+    security.emplace_back(names_only ? "seccomp" : "name=seccomp,profile=default");
+  if (engine.containers().host().cgroup_v2)
+    security.emplace_back(names_only ? "cgroupns" : "name=cgroupns");
+  if (names_only) document["ExecutionDriver"] = "<not supported>";
   document["SecurityOptions"] = std::move(security);
   document["Warnings"] = nullptr;
   co_return co_await respond_json(exchange, 200, std::move(document));

@@ -35,7 +35,9 @@ Result<std::vector<image::Reference>> read_tags(const http::Query& query) {
   std::vector<image::Reference> tags;
   for (const std::string& text : query.all("t")) {
     if (text.empty()) continue;
-    LAB_TRY(image::Reference tag, image::parse_reference(text));
+    Result<image::Reference> parsed = image::parse_reference(text);
+    if (!parsed) return Error{Code::internal, parsed.error().message};  // as dockerd's status is
+    image::Reference tag = std::move(*parsed);
     if (!tag.digest.empty()) return bad("build tag cannot contain a digest");
     if (tag.tag.empty()) tag.tag = image::default_tag;
     if (std::find(tags.begin(), tags.end(), tag) == tags.end()) tags.push_back(std::move(tag));

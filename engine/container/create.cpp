@@ -148,6 +148,23 @@ Result<void> Containers::materialize(const Container& container) const {
   return done;
 }
 
+namespace {
+
+// Whose namespaces it shares is known by its id from here on.
+Result<void> resolve_shared_namespaces(const Containers& containers, json::object& host_config) {
+  constexpr std::string_view prefix = "container:";
+  for (const char* key : {"PidMode", "IpcMode"}) {
+    const std::string mode = text_of(host_config, key);
+    if (!mode.starts_with(prefix)) continue;
+    Result<ContainerPtr> other = containers.find(mode.substr(prefix.size()));
+    if (!other) return Error{Code::invalid_argument, other.error().message};
+    host_config[key] = std::string(prefix) + (*other)->id;
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<void> Containers::prepare(Container& container, const image::Image& image) const {
   LAB_CHECK(merge_image_config(container.config, image.run_config()));
   LAB_CHECK(validate(container.config, container.host_config));
@@ -155,6 +172,7 @@ Result<void> Containers::prepare(Container& container, const image::Image& image
     return make_error(Code::invalid_argument, "Unknown runtime specified {}", runtime);
   }
   LAB_CHECK(capabilities_of(container.host_config));
+  LAB_CHECK(resolve_shared_namespaces(*this, container.host_config));
   if (text_of(container.host_config, "CgroupnsMode").empty())
     container.host_config["CgroupnsMode"] = host_.cgroup_v2 ? "private" : "host";
   if (text_of(container.config, "Hostname").empty())

@@ -17,6 +17,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::int64_t memory_bytes_min = std::int64_t{6} << 20;
+constexpr std::int64_t swappiness_max = 100;
 constexpr const char* cpus_online = "/sys/devices/system/cpu/online";
 constexpr const char* nodes_online = "/sys/devices/system/node/online";
 
@@ -60,6 +61,13 @@ Result<void> check_memory(const json::object& host_config, bool update) {
     return make_error(Code::invalid_argument,
                       "Minimum memory limit can not be less than memory reservation limit, see "
                       "usage");
+  }
+  // -1 leaves it to the system.
+  const std::int64_t swappiness = integer_of(host_config, "MemorySwappiness");
+  if (swappiness < -1 || swappiness > swappiness_max) {
+    return make_error(Code::invalid_argument,
+                      "Invalid value: {}, valid memory swappiness range is 0-{}", swappiness,
+                      swappiness_max);
   }
   const std::int64_t kernel = integer_of(host_config, "KernelMemory");
   if (kernel > 0 && kernel < memory_bytes_min)

@@ -202,9 +202,8 @@ std::string status_text(const Container& container, WallTime now) {
 }
 
 Result<std::vector<ContainerPtr>> select(const Containers& containers, const ListOptions& options) {
-  bool all = options.all || options.limit > 0;
-  // These filters imply stopped containers.
-  for (const char* name : {"status", "exited"}) all = all || options.filters.contains(name);
+  // Who asks for a status means stopped containers too.
+  const bool all = options.all || options.limit > 0 || options.filters.contains("status");
   for (const auto& [name, values] : options.filters) {
     if (!filter_names.contains(name))
       return make_error(Code::invalid_argument, "Invalid filter '{}'", name);

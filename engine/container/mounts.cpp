@@ -289,9 +289,12 @@ Result<bool> volumes_from_read_only(std::string_view mode) {
 Result<std::vector<MountPoint>> requested_mounts(const json::object& config,
                                                  const json::object& host_config) {
   std::vector<MountPoint> mounts;
+  const std::string driver = text_of(host_config, "VolumeDriver");
   for (const std::string& spec : texts_of(host_config, "Binds")) {
-    LAB_TRY(MountPoint mount, parse_bind(spec));
-    LAB_CHECK(add_unique(mounts, std::move(mount)));
+    Result<MountPoint> mount = parse_bind(spec);
+    if (!mount) return Error{Code::internal, mount.error().message};  // as dockerd's status is
+    if (mount->type == "volume") mount->volume_driver = driver;
+    LAB_CHECK(add_unique(mounts, std::move(*mount)));
   }
   for (const json::value& item : array_of(host_config, "Mounts")) {
     if (!item.is_object()) continue;
@@ -319,6 +322,7 @@ Result<std::vector<MountPoint>> requested_mounts(const json::object& config,
     mount.type = "volume";
     mount.destination = clean_path(item.key());
     mount.anonymous = true;
+    mount.volume_driver = driver;
     if (!has_destination(mounts, mount.destination)) mounts.push_back(std::move(mount));
   }
   return mounts;

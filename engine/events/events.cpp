@@ -70,9 +70,9 @@ json::object to_json(const Event& event) {
 bool matches(const Event& event, const Filters& filters) {
   return std::all_of(filters.begin(), filters.end(), [&event](const auto& filter) {
     const auto& [name, values] = filter;
-    return values.empty() || std::any_of(values.begin(), values.end(), [&](const auto& value) {
-             return matches_value(event, name, value);
-           });
+    const auto matching = [&](const auto& value) { return matches_value(event, name, value); };
+    if (name == "label") return std::all_of(values.begin(), values.end(), matching);
+    return values.empty() || std::any_of(values.begin(), values.end(), matching);
   });
 }
 

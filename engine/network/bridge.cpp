@@ -23,6 +23,9 @@ constexpr const char* option_icc = "com.docker.network.bridge.enable_icc";
 constexpr const char* option_binding = "com.docker.network.bridge.host_binding_ipv4";
 constexpr const char* option_mtu = "com.docker.network.driver.mtu";
 constexpr std::size_t interface_name_max = IFNAMSIZ - 1;
+// As Docker gives link-local addresses their networks.
+constexpr int link_local_prefix = 16;
+constexpr int link_local_prefix6 = 64;
 
 Error bad_option(std::string_view option, std::string_view value, std::string_view why) {
   return make_error(Code::internal, "failed to parse {} value: {} ({})", option, value, why);
@@ -76,6 +79,10 @@ Result<void> configure_interface(const Endpoint& endpoint) {
     LAB_CHECK(netlink.add_address(link.index, *endpoint.address, endpoint.prefix));
   if (endpoint.address6)
     LAB_CHECK(netlink.add_address(link.index, *endpoint.address6, endpoint.prefix6));
+  for (const IpAddress& address : endpoint.link_local) {
+    const int prefix = address.is_v4() ? link_local_prefix : link_local_prefix6;
+    LAB_CHECK(netlink.add_address(link.index, address, prefix));
+  }
   return netlink.set_up(link.index);
 }
 

@@ -81,6 +81,7 @@ struct Endpoint {
   std::optional<IpAddress> address6;
   std::optional<IpAddress> gateway6;
   int prefix6 = 0;
+  std::vector<IpAddress> link_local;  // more addresses of its interface; known until it joins
   MacAddress mac{};
   // What others on the network call it; the first is what its address resolves to.
   std::vector<std::string> names;

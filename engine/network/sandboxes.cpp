@@ -42,6 +42,22 @@ Result<IpAddress> take_address(AddressPool& pool, const std::string& wish, const
   return *address;
 }
 
+Result<std::vector<IpAddress>> link_local_addresses(const json::object& settings) {
+  const std::vector<std::string> wishes =
+      texts_of(object_of(settings, "IPAMConfig"), "LinkLocalIPs");
+  std::vector<IpAddress> addresses;
+  for (const std::string& wish : wishes) {
+    if (wish.empty()) continue;
+    std::optional<IpAddress> address = parse_address(wish);
+    if (!address) {
+      return make_error(Code::internal, "Invalid link-local IP address: [{}]",
+                        fmt::join(wishes, " "));
+    }
+    addresses.push_back(*address);
+  }
+  return addresses;
+}
+
 // "db:storage" -> "storage" -> "db".
 std::map<std::string, std::string> read_links(const json::object& settings) {
   std::map<std::string, std::string> links;
@@ -156,6 +172,7 @@ Result<Endpoint> Networks::reserve_endpoint(const SandboxRequest& request,
     endpoint.links = read_links(wanted.settings);
   }
   if (driver_of(*network).has_addresses()) {
+    LAB_TRY(endpoint.link_local, link_local_addresses(wanted.settings));
     std::optional<MacAddress> mac;
     if (!wanted.mac.empty()) {
       LAB_TRY(mac, parse_mac(wanted.mac));

@@ -2,6 +2,9 @@
 
 #include <boost/json/parse.hpp>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace lab::engine {
 
@@ -212,7 +215,7 @@ class TypeChecker {
  public:
   explicit TypeChecker(std::string_view declarations) : declarations_(declarations) {}
 
-  Result<void> check(std::string_view type, const json::value& value) {
+  Result<void> check(std::string_view type, json::value& value) {
     if (value.is_null() || type == "any") return {};
     while (type.starts_with('*')) type.remove_prefix(1);
     if (type == "strslice.StrSlice") return check_words(value);
@@ -262,17 +265,15 @@ class TypeChecker {
     return fits ? Result<void>() : mismatch(value, "string");
   }
 
-  Result<void> check_array(std::string_view type, const json::value& value,
-                           std::string_view element) {
+  Result<void> check_array(std::string_view type, json::value& value, std::string_view element) {
     if (!value.is_array()) return mismatch(value, type);
-    for (const json::value& item : value.get_array()) LAB_CHECK(check(element, item));
+    for (json::value& item : value.get_array()) LAB_CHECK(check(element, item));
     return {};
   }
 
-  Result<void> check_map(std::string_view type, const json::value& value,
-                         std::string_view element) {
+  Result<void> check_map(std::string_view type, json::value& value, std::string_view element) {
     if (!value.is_object()) return mismatch(value, type);
-    for (const auto& member : value.get_object()) LAB_CHECK(check(element, member.value()));
+    for (auto& member : value.get_object()) LAB_CHECK(check(element, member.value()));
     return {};
   }
 
@@ -286,13 +287,15 @@ class TypeChecker {
     }
   }
 
-  Result<void> check_struct(std::string_view type, std::size_t body, const json::value& value) {
+  Result<void> check_struct(std::string_view type, std::size_t body, json::value& value) {
     if (!value.is_object()) return mismatch(value, type);
     const std::string_view outer = structure_;
     const std::size_t outer_size = path_.size();
-    for (const auto& member : value.get_object()) {
+    std::vector<std::pair<std::string, std::string>> renamed;
+    for (auto& member : value.get_object()) {
       const std::optional<Field> field = find_field(body, member.key());
       if (!field) continue;
+      if (field->name != member.key()) renamed.emplace_back(member.key(), field->name);
       structure_ = type.substr(type.find('.') + 1);
       if (outer_size > 0) path_ += '.';
       path_ += field->name;
@@ -300,7 +303,15 @@ class TypeChecker {
       structure_ = outer;
       path_.resize(outer_size);
     }
+    for (const auto& [from, to] : renamed) rename(value.get_object(), from, to);
     return {};
+  }
+
+  // Not over a member that has the name already.
+  static void rename(json::object& object, const std::string& from, const std::string& to) {
+    json::value moved = std::move(object.at(from));
+    object.erase(from);
+    object.emplace(to, std::move(moved));
   }
 
   Result<void> check_plain(std::string_view name, std::string_view kind, const json::value& value) {
@@ -335,7 +346,7 @@ Result<json::value> decode_go_json(std::string_view text) {
 }
 
 Result<void> check_go_type(std::string_view declarations, std::string_view type,
-                           const json::value& value) {
+                           json::value& value) {
   return TypeChecker(declarations).check(type, value);
 }
 

@@ -22,10 +22,11 @@ namespace lab::engine {
 //     Interval time.Duration
 //   }
 //
-// Fields that are not declared may be there. The error is Go's for the first member that does not
-// fit: "json: cannot unmarshal string into Go struct field HealthConfig.Interval of type
+// Fields that are not declared may be there. A member whose name is a field's but for the case gets
+// the field's name, as Go takes it for that field. The error is Go's for the first member that does
+// not fit: "json: cannot unmarshal string into Go struct field HealthConfig.Interval of type
 // time.Duration".
 [[nodiscard]] Result<void> check_go_type(std::string_view declarations, std::string_view type,
-                                         const boost::json::value& value);
+                                         boost::json::value& value);
 
 }  // namespace lab::engine

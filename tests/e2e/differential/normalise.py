@@ -91,7 +91,7 @@ def order(item):
     """By what is the same on both sides."""
     if isinstance(item, dict):
         return str(item.get("Destination") or item.get("Name") or item.get("Names") or sorted(item))
-    return str(item)
+    return IDENTITY.sub("<id>", str(item))
 
 
 def differences(ours, theirs, path=""):

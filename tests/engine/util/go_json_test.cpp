@@ -53,9 +53,16 @@ app.Outer struct {
 )";
 
 std::string misfit(std::string_view text) {
-  const auto checked = check_go_type(declarations, "app.Outer", decode_go_json(text).value());
+  boost::json::value value = decode_go_json(text).value();
+  const auto checked = check_go_type(declarations, "app.Outer", value);
   constexpr std::string_view beginning = "json: cannot unmarshal ";
   return checked.has_error() ? checked.error().message.substr(beginning.size()) : "";
+}
+
+TEST(GoJson, FindsFieldsWhateverTheirCase) {
+  auto value = decode_go_json(R"({"SMALL": 1, "inner": {"wait": 5, "other": 0}})").value();
+  ASSERT_TRUE(check_go_type(declarations, "app.Outer", value));
+  EXPECT_EQ(value, decode_go_json(R"({"Small": 1, "Inner": {"Wait": 5, "other": 0}})").value());
 }
 
 TEST(GoJson, ChecksTypesAsGoDoes) {

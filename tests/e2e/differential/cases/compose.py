@@ -75,6 +75,13 @@ def build_and_run(on):
 
 
 @case
+def output_of_short_runs(on):
+    project(on, "version: '3'\nservices:\n  app:\n    image: busybox\n    network_mode: none\n")
+    for number in range(5):
+        on.compose(f"run --rm -T app echo {number}")
+
+
+@case
 def logs_and_exec(on):
     project(on,
             "version: '3'\nservices:\n  app:\n    image: busybox\n    command: sh -c 'echo hello; sleep 60'\n    "

@@ -143,6 +143,7 @@ def event_filters(on):
     for chosen in ("container=a1", "event=destroy", "label=x", "label=x=2", "type=volume", "image=busybox", "volume=v1",
                    "scope=local", "type=nosuch", "daemon=x", "event=create"):
         events(on, begin, chosen)
+    events(on, begin, "label=x", "label=y")
     on.docker("events --since 0 --until 1 --filter bad")
     on.docker("events --since bad --until 1")
     on.docker("events --until bad")

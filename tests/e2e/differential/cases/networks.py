@@ -273,12 +273,14 @@ def endpoints_in_create(on):
     on.api("GET", "/containers/other/json", keep=lambda body: body["NetworkSettings"]["Networks"])
 
 
-@case(differs={r"169\.254\.8\.8": "engined does not give link-local addresses"})
+@case
 def link_local_addresses(on):
-    on.api("POST", "/containers/create?name=c1", {"Image": "busybox", "Cmd": ["sleep", "60"],
-                                                  "HostConfig": {"NetworkMode": "bridge"},
-                                                 "NetworkingConfig": {"EndpointsConfig": {"bridge": {"IPAMConfig": {
-                                                     "LinkLocalIPs": ["169.254.8.8"]}}}}})
-    on.api("POST", "/containers/c1/start")
-    on.api("GET", "/containers/c1/json", keep=lambda body: body["NetworkSettings"]["Networks"])
-    on.docker("exec c1 ip -o -4 addr show dev eth0")
+    on.prepare("network create n")
+    for name, network, address in (("c1", "bridge", "169.254.8.8"), ("c2", "n", "169.254.9.9"), ("c3", "n", "bad")):
+        settings = {network: {"IPAMConfig": {"LinkLocalIPs": [address]}}}
+        on.api("POST", f"/containers/create?name={name}", {
+            "Image": "busybox", "Cmd": ["sleep", "60"], "HostConfig": {"NetworkMode": network},
+            "NetworkingConfig": {"EndpointsConfig": settings}})
+        on.api("POST", f"/containers/{name}/start")
+        on.api("GET", f"/containers/{name}/json", keep=lambda body: body["NetworkSettings"]["Networks"])
+        on.docker(f"exec {name} ip -o -4 addr show dev eth0")

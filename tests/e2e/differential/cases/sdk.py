@@ -111,10 +111,10 @@ def exec_sockets(on):
     sock._sock.sendall(b"typed\n")
     on.until("echo", lambda: b"typed" in sock._sock.recv(64))
     sock._sock.sendall(b"\x10\x11")
-    on.record("detached", _rest(sock))
+    on.record("detached", rest_of(sock))
 
 
-def _rest(sock):
+def rest_of(sock):
     """Whether the other side closes the connection."""
     sock._sock.settimeout(5)
     while True:
