@@ -1,6 +1,4 @@
-#include <algorithm>
 #include <boost/json/serialize.hpp>
-#include <cctype>
 
 #include "base/blocking.hpp"
 #include "engine/api/exchange.hpp"
@@ -11,6 +9,7 @@
 #include "engine/container/config.hpp"
 #include "engine/container/inspect.hpp"
 #include "engine/container/top.hpp"
+#include "engine/image/platform.hpp"
 #include "engine/util/json.hpp"
 
 namespace lab::engine::api {
@@ -33,34 +32,31 @@ Result<std::optional<std::int64_t>> timeout_of(http::Exchange& exchange) {
   return std::optional<std::int64_t>(seconds);
 }
 
-// "linux/amd64", "linux/x86_64/v2"
-bool is_own_platform(std::string_view platform) {
-  std::string text(platform);
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  constexpr std::string_view system = "linux/";
-  if (!text.starts_with(system)) return false;
-  const std::string architecture =
-      text.substr(system.size(), text.find('/', system.size()) - system.size());
-  return architecture == "amd64" || architecture == "x86_64" || architecture == "x86-64";
-}
-
 // The query parameter "platform" of a creation: "linux/arm64".
 Result<void> check_platform(Engine& engine, const std::string& platform, const std::string& name) {
   if (platform.empty()) return {};
-  const std::size_t slash = platform.find('/');
-  const std::string system = platform.substr(0, slash);
-  if (slash == std::string::npos && system != "linux" && system != "amd64") {
-    return make_error(Code::invalid_argument,
-                      "\"{}\": unknown operating system or architecture: invalid argument",
-                      platform);
-  }
+  LAB_CHECK(image::check_platform_name(platform));
   Result<image::ImagePtr> image = engine.images().resolve(name);
-  if (!image || slash == std::string::npos || is_own_platform(platform)) return {};
+  if (!image || platform.find('/') == std::string::npos || image::is_own_platform(platform))
+    return {};
   return make_error(Code::not_found,
                     "image with reference {} was found but does not match the specified platform: "
                     "wanted {}, actual: linux/amd64",
                     name, platform);
+}
+
+// Old clients name some limits beside the configuration instead of in "HostConfig".
+json::object host_config_of(const json::object& body) {
+  json::object host_config = object_of(body, "HostConfig");
+  for (const char* name : {"Memory", "MemorySwap", "CpuShares"}) {
+    const std::int64_t value = integer_of(body, name);
+    if (value != 0 && integer_of(host_config, name) == 0) host_config[name] = value;
+  }
+  for (const char* name : {"CpusetCpus", "VolumeDriver"}) {
+    const std::string value = text_of(body, name);
+    if (!value.empty() && text_of(host_config, name).empty()) host_config[name] = value;
+  }
+  return host_config;
 }
 
 asio::awaitable<Result<void>> create(Engine& engine, http::Exchange& exchange) {
@@ -77,7 +73,7 @@ asio::awaitable<Result<void>> create(Engine& engine, http::Exchange& exchange) {
   adapt_creation(body, exchange);
   container::CreateRequest request;
   request.name = name;
-  request.host_config = object_of(body, "HostConfig");
+  request.host_config = host_config_of(body);
   request.networking_config = object_of(body, "NetworkingConfig");
   request.config = std::move(body);
   LAB_CO_TRY(container::CreateResult created,

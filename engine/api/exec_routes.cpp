@@ -16,6 +16,11 @@ asio::awaitable<Result<void>> create(Engine& engine, http::Exchange& exchange) {
   LAB_CO_TRY(json::object body,
              co_await read_body(exchange, "types.ExecConfig", Code::invalid_argument));
   LAB_CO_TRY(ContainerPtr container, engine.containers().find(exchange.parameter("id")));
+  if (container->state.running && container->state.paused) {
+    co_return make_error(Code::conflict,
+                         "Container {} is paused, unpause the container before exec",
+                         exchange.parameter("id"));
+  }
   LAB_CO_TRY(ExecPtr exec, engine.execs().create(container, body));
   json::object answer{{"Id", exec->id}};
   co_return co_await respond_json(exchange, 201, std::move(answer));

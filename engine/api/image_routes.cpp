@@ -7,6 +7,7 @@
 #include "engine/api/image_routes_impl.hpp"
 #include "engine/api/image_views.hpp"
 #include "engine/api/version.hpp"
+#include "engine/image/platform.hpp"
 #include "engine/registry/search.hpp"
 #include "engine/util/json.hpp"
 
@@ -152,6 +153,7 @@ Done ImageRoutes::Impl::history(Exchange& exchange) {
 Done ImageRoutes::Impl::create(Exchange& exchange) {
   const http::Query& query = exchange.request().query;
   const std::string from = query.get("fromImage");
+  LAB_CO_CHECK(image::check_platform_name(query.get("platform")));
   if (from.empty()) co_return co_await import(exchange);
   LAB_CO_TRY(Reference reference, reference_of(from, query.get("tag")));
   const registry::Credentials credentials = credentials_of(exchange);
@@ -206,6 +208,10 @@ Done ImageRoutes::Impl::tag(Exchange& exchange) {
   if (!reference->digest.empty()) {
     co_return Error{Code::internal, "refusing to create a tag with a digest reference"};
   }
+  if (reference->familiar_name() == "sha256") {
+    co_return make_error(Code::invalid_argument,
+                         "refusing to create an ambiguous tag using digest algorithm as name");
+  }
   LAB_CO_CHECK(store.tag(image->id, *reference));
   http::Response created;
   created.status = 201;
@@ -223,6 +229,8 @@ asio::awaitable<Result<std::vector<image::RemovedItem>>> ImageRoutes::Impl::remo
 Done ImageRoutes::Impl::remove(Exchange& exchange) {
   const http::Query& query = exchange.request().query;
   const std::string name = exchange.parameter("name");
+  if (name.find_first_not_of(" \t\n") == std::string::npos)
+    co_return make_error(Code::invalid_argument, "image name cannot be blank");
   LAB_CO_TRY(const std::vector<image::RemovedItem> items,
              co_await remove_on_pool(name, query.flag("force"), !query.flag("noprune")));
   co_return co_await exchange.respond(http::json_response(200, removed_json(items)));

@@ -32,6 +32,11 @@ bool matches_reference(const std::vector<std::string>& patterns, const image::Re
   });
 }
 
+// Of times as images have them; those of one second differ in their fractions.
+bool is_older(const std::string& time, const std::string& than) {
+  return std::pair(unix_seconds(time), time) < std::pair(unix_seconds(than), than);
+}
+
 // Creation times of the images that filters "before" and "since" name.
 struct TimeWindow {
   std::optional<std::string> before;
@@ -129,14 +134,12 @@ Result<json::array> list_images(const ImageStore& store, const FilterSet& filter
   std::vector<ImagePtr> images = store.list();
   // The steps of a build may be of one second.
   std::stable_sort(images.begin(), images.end(), [](const ImagePtr& a, const ImagePtr& b) {
-    return std::pair(unix_seconds(a->created), a->created) >
-           std::pair(unix_seconds(b->created), b->created);
+    return is_older(b->created, a->created);
   });
   json::array lines;
   for (const ImagePtr& image : images) {
-    const std::int64_t created = unix_seconds(image->created);
-    if (window.before && created >= unix_seconds(*window.before)) continue;
-    if (window.since && created <= unix_seconds(*window.since)) continue;
+    if (window.before && !is_older(image->created, *window.before)) continue;
+    if (window.since && !is_older(*window.since, image->created)) continue;
     if (!filters.match_labels("label", labels_of(*image))) continue;
     std::vector<std::string> tags;
     std::vector<std::string> digests;

@@ -218,6 +218,11 @@ asio::awaitable<Result<void>> plugins(Engine&, http::Exchange& exchange) {
   co_return co_await respond_json(exchange, 200, json::array());
 }
 
+// What a browser asks before it sends a request from another page.
+asio::awaitable<Result<void>> options(Engine&, http::Exchange& exchange) {
+  co_return co_await respond_status(exchange, 200);
+}
+
 struct EventsRequest {
   std::optional<WallTime> since;
   std::optional<WallTime> until;
@@ -227,7 +232,8 @@ struct EventsRequest {
 asio::awaitable<Result<void>> stream_events(Engine& engine, http::Exchange& exchange,
                                             EventsRequest request) {
   EventBus& bus = engine.events();
-  std::uint64_t last = request.since ? 0 : bus.last_sequence();
+  // Either bound asks for what has been.
+  std::uint64_t last = request.since || request.until ? 0 : bus.last_sequence();
   for (;;) {
     for (const Event& event : bus.since(last)) {
       last = event.sequence;
@@ -258,6 +264,11 @@ asio::awaitable<Result<void>> events(Engine& engine, http::Exchange& exchange) {
   if (std::string until = query.get("until"); !until.empty()) {
     LAB_CO_TRY(request.until, parse_time(until, now));
   }
+  if (request.until && *request.until < request.since.value_or(WallTime::min())) {
+    co_return make_error(Code::invalid_argument,
+                         "`since` time ({}) cannot be after `until` time ({})", query.get("since"),
+                         query.get("until"));
+  }
   LAB_CO_TRY(request.filters, read_filters(query));
   LAB_CO_CHECK(co_await exchange.read_all());
   http::Headers headers{{"Content-Type", "application/json"}};
@@ -270,6 +281,8 @@ asio::awaitable<Result<void>> events(Engine& engine, http::Exchange& exchange) {
 }  // namespace
 
 void add_system_routes(http::Router& router, Engine& engine) {
+  add_route(router, engine, "OPTIONS", "/", options);
+  add_route(router, engine, "OPTIONS", "/{path...}", options);
   add_route(router, engine, "GET", "/_ping", ping);
   add_route(router, engine, "HEAD", "/_ping", ping);
   add_route(router, engine, "GET", "/plugins", plugins);

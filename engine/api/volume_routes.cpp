@@ -39,6 +39,7 @@ Result<bool> matches_filters(Engine& engine, const volume::Volume& volume,
 asio::awaitable<Result<void>> list(Engine& engine, http::Exchange& exchange) {
   LAB_CO_TRY(FilterSet filters, FilterSet::parse(exchange.request().query.get("filters")));
   LAB_CO_CHECK(filters.check_names({"dangling", "driver", "label", "name"}));
+  if (filters.has("dangling")) LAB_CO_CHECK(filters.flag("dangling", false));
   json::array volumes;
   for (const volume::Volume* volume : engine.volumes().list()) {
     LAB_CO_TRY(bool wanted, matches_filters(engine, *volume, filters));

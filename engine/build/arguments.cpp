@@ -36,8 +36,8 @@ void BuildArguments::declare(const std::string& name, std::optional<std::string>
 
 std::optional<std::string> BuildArguments::value_of(const std::string& name,
                                                     const Values& declared) const {
-  if (const auto given = given_.find(name); given != given_.end())
-    return given->second.value_or("");
+  if (const auto given = given_.find(name); given != given_.end() && given->second)
+    return given->second;
   const auto own = declared.find(name);
   if (own != declared.end() && own->second) return own->second;
   const auto global = global_.find(name);

@@ -13,7 +13,8 @@ namespace lab::engine::build {
 
 class BuildArguments {
  public:
-  // Values by name; without a value the argument is unset.
+  // Values by name. One that was given without a value (`--build-arg NAME`, and the client's
+  // environment lacks it) is as if it were not given.
   using Values = std::map<std::string, std::optional<std::string>>;
 
   explicit BuildArguments(Values given) : given_(std::move(given)) {}

@@ -6,6 +6,7 @@
 #include "engine/build/mounted_image.hpp"
 #include "engine/build/step_image.hpp"
 #include "engine/container/config.hpp"
+#include "engine/image/platform.hpp"
 #include "engine/layer/unpack.hpp"
 #include "engine/util/json.hpp"
 
@@ -44,6 +45,7 @@ Result<void> check_platform(const std::string& platform) {
   if (platform.empty() || platform == "linux" || platform == "linux/amd64" || platform == "amd64" ||
       platform == "linux/x86_64" || platform == "x86_64")
     return {};
+  LAB_CHECK(image::check_platform_name(platform));
   const std::string system = platform.substr(0, platform.find('/'));
   if (system == "windows") return bad("unsupported os {}", system);
   return bad("the platform {} is not this machine's, which is linux/amd64", platform);

@@ -33,6 +33,7 @@ Result<void> BuildContext::unpack(layer::ByteSource& archive) {
 
 Result<void> BuildContext::put_dockerfile(std::string_view text) {
   LAB_CHECK(make_directories(root_, 0700));
+  is_dockerfile_ = true;
   return write_file(root_ / default_dockerfile, text);
 }
 
@@ -73,7 +74,7 @@ Result<void> BuildContext::remove_ignored(const std::string& dockerfile) const {
 }
 
 Result<Dockerfile> BuildContext::take_dockerfile(const std::string& wanted) {
-  std::string name = wanted.empty() ? default_dockerfile : wanted;
+  std::string name = wanted.empty() || is_dockerfile_ ? default_dockerfile : wanted;
   auto text = read(name);
   if (!text && name == default_dockerfile && text.error().code == Code::not_found) {
     std::transform(name.begin(), name.end(), name.begin(), ::tolower);

@@ -22,7 +22,7 @@ class BuildContext {
 
   // Unpacks a tar, plain or compressed. Whatever it says, it stays in the folder. Blocks.
   [[nodiscard]] Result<void> unpack(layer::ByteSource& archive);
-  // A context of a Dockerfile alone.
+  // A context of a Dockerfile alone, which is then taken whatever name is asked for.
   [[nodiscard]] Result<void> put_dockerfile(std::string_view text);
 
   // Takes over the folder `inside` of `folder` (links resolved within that), of one file system.
@@ -39,6 +39,7 @@ class BuildContext {
   [[nodiscard]] Result<void> remove_ignored(const std::string& dockerfile) const;
 
   std::filesystem::path root_;
+  bool is_dockerfile_ = false;  // put_dockerfile() made it
 };
 
 }  // namespace lab::engine::build

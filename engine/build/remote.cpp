@@ -68,22 +68,34 @@ asio::awaitable<Result<void>> git(std::vector<std::string> arguments, std::strin
   co_return Result<void>();
 }
 
+// Servers that hold files only know no depth.
+asio::awaitable<Result<void>> fetch(std::string reference, std::string folder) {
+  std::vector<std::string> shallow{"fetch", "--quiet", "--depth", "1", "origin", "--", reference};
+  if (auto done = co_await git(std::move(shallow), folder)) co_return done;
+  std::vector<std::string> whole{"fetch", "--quiet", "origin", "--", std::move(reference)};
+  co_return co_await git(std::move(whole), std::move(folder));
+}
+
 asio::awaitable<Result<void>> fetch_repository(BuildContext& context, Repository repository) {
   const Folder checkout(context.root().string() + "-checkout");
   const std::string path = checkout.path().string();
   LAB_CO_CHECK(make_directories(path, 0700));
   // "--" and "origin": names that begin with a dash are no options.
-  std::vector<std::string> steps[] = {
-      {"init", "--quiet"},
-      {"remote", "add", "origin", "--", repository.url},
-      {"fetch", "--quiet", "--depth", "1", "origin", "--",
-       repository.reference.empty() ? "HEAD" : repository.reference},
+  std::vector<std::string> before[] = {{"init", "--quiet"},
+                                       {"remote", "add", "origin", "--", repository.url}};
+  std::vector<std::string> after[] = {
       {"checkout", "--quiet", "FETCH_HEAD"},
       {"submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1"}};
-  for (std::vector<std::string>& step : steps) {
-    auto done = co_await git(std::move(step), path);
-    if (!done) co_return done.error().wrap("unable to 'git clone' to temporary context directory");
+  Result<void> done;
+  for (std::vector<std::string>& step : before) {
+    if (done) done = co_await git(std::move(step), path);
   }
+  std::string reference = repository.reference.empty() ? "HEAD" : repository.reference;
+  if (done) done = co_await fetch(std::move(reference), path);
+  for (std::vector<std::string>& step : after) {
+    if (done) done = co_await git(std::move(step), path);
+  }
+  if (!done) co_return done.error().wrap("unable to 'git clone' to temporary context directory");
   co_return context.adopt(checkout.path(), repository.folder);
 }
 

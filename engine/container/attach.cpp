@@ -41,8 +41,9 @@ Result<DetachKeys> DetachKeys::parse(std::string_view text) {
     if (key.size() == 1) {
       keys.sequence_ += key;
     } else if (key.size() == 6 && key.starts_with("ctrl-")) {
-      char letter = static_cast<char>(std::toupper(static_cast<unsigned char>(key[5])));
-      if (letter < '@' || letter > '_') {
+      const auto typed = static_cast<unsigned char>(key[5]);
+      const char letter = static_cast<char>(std::toupper(typed));
+      if (letter < '@' || letter > '_' || std::isupper(typed)) {
         return make_error(Code::invalid_argument, "Unknown character: '{}'", key);
       }
       keys.sequence_ += static_cast<char>(letter - '@');

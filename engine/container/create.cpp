@@ -84,10 +84,16 @@ Result<void> Containers::resolve_volumes_from(Container& container) const {
     Result<ContainerPtr> other = find(name);
     if (!other) return Error{Code::invalid_argument, other.error().message};
     for (MountPoint mount : (*other)->mounts) {
-      bool there = std::any_of(
+      if (mount.type == "tmpfs") continue;
+      auto there = std::find_if(
           container.mounts.begin(), container.mounts.end(),
           [&mount](const MountPoint& own) { return own.destination == mount.destination; });
-      if (there || mount.type == "tmpfs") continue;
+      // A volume that the image or `-v PLACE` wants is the other container's.
+      if (there != container.mounts.end() && there->from_config) {
+        container.mounts.erase(there);
+      } else if (there != container.mounts.end()) {
+        continue;
+      }
       mount.mode.clear();
       if (read_only) mount.writable = false;
       container.mounts.push_back(std::move(mount));
@@ -130,16 +136,25 @@ Result<void> Containers::populate(const Container& container, const MountPoint& 
 Result<void> Containers::materialize(const Container& container) const {
   LAB_CHECK(make_directories(folder(container.id), 0710));
   RootfsPaths paths = rootfs(container.id);
+  const std::string own_folder = text_of(container.config, "WorkingDir");
   bool fills = std::any_of(
       container.mounts.begin(), container.mounts.end(),
       [](const MountPoint& mount) { return mount.type == "volume" && mount.copy_from_image; });
-  if (!fills) return {};
+  if (!fills && (own_folder.empty() || own_folder == "/")) return {};
   LAB_TRY(auto layers, lowers(container.id));
   LAB_CHECK(mount_rootfs(paths, layers));
   Result<void> done;
+  if (!own_folder.empty()) {
+    done = make_working_directory(paths.merged, own_folder);
+  }
   for (const MountPoint& mount : container.mounts) {
+    if (!done) break;
     if (mount.type != "volume" || !mount.copy_from_image) continue;
     Result<std::filesystem::path> from = folder_in_root(paths.merged, mount.destination, false);
+    if (!from && from.error().code != Code::not_found && mount.anonymous) {
+      done = make_error(Code::internal, "cannot mount volume over existing file, file exists {}",
+                        paths.merged.string() + mount.destination);
+    }
     if (!from) continue;  // the image has nothing there
     done = populate(container, mount, *from);
     if (!done) break;

@@ -127,6 +127,7 @@ asio::awaitable<Result<void>> Execs::start(ExecPtr exec, std::shared_ptr<AttachS
   if (!process) {
     Error error = std::move(process).error();
     exec->exit_code = 126;
+    exec->container->execs.erase(exec->id);
     if (error.code == Code::internal) {
       error.message = explain_exec_failure(error, exec->options.command.front(),
                                            exec->options.working_directory);

@@ -146,7 +146,7 @@ Result<void> extract(layer::Tree& root, const ExtractOptions& options, layer::By
   layer::FileOptions how;
   how.keep_kinds = options.keep_kinds;
   how.place = clean;
-  if (options.as_user) {
+  if (options.as_user && !options.user.empty()) {
     LAB_TRY(const User user, resolve_user(path_of(root.root()), options.user, {}));
     how.owner = {user.uid, user.gid};
   }

@@ -36,7 +36,7 @@ struct PathStat {
 struct ExtractOptions {
   std::string path;         // an existing folder
   bool keep_kinds = false;  // folders do not replace files, nor files folders
-  bool as_user = false;     // everything belongs to the container's user
+  bool as_user = false;     // everything belongs to the container's user, if it has one
   bool read_only_root = false;
   std::string user;
 };

@@ -69,6 +69,9 @@ Result<void> check_memory(const json::object& host_config, bool update) {
                       "Invalid value: {}, valid memory swappiness range is 0-{}", swappiness,
                       swappiness_max);
   }
+  const std::int64_t reserved = integer_of(host_config, "MemoryReservation");
+  if (reserved > 0 && reserved < memory_bytes_min)
+    return make_error(Code::invalid_argument, "Minimum memory reservation allowed is 6MB");
   const std::int64_t kernel = integer_of(host_config, "KernelMemory");
   if (kernel > 0 && kernel < memory_bytes_min)
     return make_error(Code::invalid_argument, "Minimum kernel memory limit allowed is 6MB");

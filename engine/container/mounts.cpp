@@ -323,6 +323,7 @@ Result<std::vector<MountPoint>> requested_mounts(const json::object& config,
     mount.destination = clean_path(item.key());
     mount.anonymous = true;
     mount.volume_driver = driver;
+    mount.from_config = true;
     if (!has_destination(mounts, mount.destination)) mounts.push_back(std::move(mount));
   }
   return mounts;

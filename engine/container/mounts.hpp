@@ -21,6 +21,7 @@ struct MountPoint {
   std::string options;      // of a tmpfs: "size=...,mode=..."
   bool writable = true;
   bool anonymous = false;       // a volume that goes with the container
+  bool from_config = false;     // wanted by the image or by `-v PLACE`; known at creation only
   bool copy_from_image = true;  // an empty volume takes what the image has there
   bool make_source = false;     // a bind that creates a missing folder of the host
   bool listed = true;           // shown by inspect; `--tmpfs` is not

@@ -95,7 +95,11 @@ std::string hosts_text(const NameFiles& files) {
 }
 
 std::string host_names(const NameFiles& files) {
-  if (files.domain_name.empty()) return files.hostname;
+  if (files.domain_name.empty()) {
+    const std::size_t dot = files.hostname.find('.');
+    if (dot == std::string::npos) return files.hostname;
+    return files.hostname + " " + files.hostname.substr(0, dot);
+  }
   return files.hostname + "." + files.domain_name + " " + files.hostname;
 }
 

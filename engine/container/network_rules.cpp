@@ -25,8 +25,10 @@ Result<void> check_joined(const json::object& config, const json::object& host_c
   if (!array_of(host_config, "Dns").empty()) return conflicting("dns and the network mode");
   if (!array_of(host_config, "ExtraHosts").empty())
     return conflicting("custom host-to-IP mapping and the network mode");
-  if (!text_of(config, "MacAddress").empty())
-    return conflicting("mac-address and the network mode");
+  return {};
+}
+
+Result<void> check_joined_ports(const json::object& config, const json::object& host_config) {
   if (!object_of(host_config, "PortBindings").empty() || flag_of(host_config, "PublishAllPorts"))
     return conflicting("port publishing and the container type network mode");
   if (!object_of(config, "ExposedPorts").empty())
@@ -80,7 +82,15 @@ Result<std::vector<std::string>> check_network_rules(const json::object& config,
                                                      const json::object& host_config) {
   std::vector<std::string> warnings;
   std::string mode = text_of(host_config, "NetworkMode");
-  if (mode.starts_with("container:")) LAB_CHECK(check_joined(config, host_config));
+  const bool joins = mode.starts_with("container:");
+  if (mode == "container" || mode == "container:") {
+    return make_error(Code::invalid_argument,
+                      "Invalid network mode: invalid container format container:<name|id>");
+  }
+  if (joins) LAB_CHECK(check_joined(config, host_config));
+  if ((joins || mode == "host") && !text_of(config, "MacAddress").empty())
+    return conflicting("mac-address and the network mode");
+  if (joins) LAB_CHECK(check_joined_ports(config, host_config));
   LAB_CHECK(check_ports(host_config));
   LAB_CHECK(check_extra_hosts(host_config));
   if (mode != "host") return warnings;

@@ -193,6 +193,7 @@ Result<void> Containers::reserve_network(Container& container) {
   std::string mode = container.network_mode();
   if (container.joins_network()) {
     LAB_TRY(ContainerPtr other, find(mode.substr(std::strlen("container:"))));
+    if (other->id == container.id) return make_error(Code::internal, "cannot join own network");
     if (!other->state.running) {
       return make_error(Code::conflict, "cannot join network of a non running container: {}",
                         other->id);
@@ -220,9 +221,15 @@ Result<void> Containers::check_links(const Container& container) const {
   if (container.network_mode() != "bridge") return {};
   for (const std::string& text : texts_of(container.host_config, "Links")) {
     LAB_TRY(const Link link, parse_link(text));
-    if (Result<ContainerPtr> other = find(link.target); !other) {
+    Result<ContainerPtr> other = find(link.target);
+    if (!other) {
       return make_error(Code::invalid_argument, "could not get container for {}: {}", link.target,
                         other.error().message);
+    }
+    if ((*other)->network_mode() == "host") {
+      return make_error(Code::invalid_argument,
+                        "conflicting options: host type networking can't be used with links. This "
+                        "would result in undefined behavior");
     }
   }
   return {};

@@ -164,4 +164,12 @@ Result<std::filesystem::path> folder_in_root(const std::filesystem::path& root,
   return path_of(*fd);
 }
 
+Result<void> make_working_directory(const std::filesystem::path& root, std::string_view path) {
+  Result<std::filesystem::path> made = folder_in_root(root, path, true);
+  if (made) return {};
+  if (open_in_root(root, path, O_PATH))
+    return make_error(Code::internal, "Cannot mkdir: {} is not a directory", path);
+  return std::move(made).error();
+}
+
 }  // namespace lab::engine::container

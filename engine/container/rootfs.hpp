@@ -43,6 +43,11 @@ void unmount_rootfs(const RootfsPaths& paths);
 [[nodiscard]] Result<std::filesystem::path> folder_in_root(const std::filesystem::path& root,
                                                            std::string_view path, bool create);
 
+// As folder_in_root(), for the container's working directory, with Docker's error when a file is in
+// its place.
+[[nodiscard]] Result<void> make_working_directory(const std::filesystem::path& root,
+                                                  std::string_view path);
+
 struct User {
   uid_t uid = 0;
   gid_t gid = 0;

@@ -131,9 +131,45 @@ std::string root_propagation(const Container& container) {
   return wanted;
 }
 
+// Docker's, then those that were given; the last word on something counts.
+json::array tmpfs_options(const MountPoint& mount) {
+  constexpr std::pair<std::string_view, std::string_view> opposites[] = {
+      {"noexec", "exec"}, {"nosuid", "suid"}, {"nodev", "dev"}, {"ro", "rw"}};
+  std::vector<std::string_view> options{"noexec", "nosuid", "nodev", mount.writable ? "rw" : "ro"};
+  std::string_view given = mount.options;
+  while (!given.empty()) {
+    const std::string_view option = given.substr(0, given.find(','));
+    given.remove_prefix(std::min(option.size() + 1, given.size()));
+    if (option.empty()) continue;
+    for (const auto& [one, other] : opposites) {
+      if (option == one) std::erase(options, other);
+      if (option == other) std::erase(options, one);
+    }
+    options.push_back(option);
+  }
+  json::array list;
+  for (const std::string_view option : options) list.emplace_back(option);
+  return list;
+}
+
+// After the user's mounts: one on /etc does not hide them, but one in the very place of a file has
+// it.
+void add_name_files(json::array& mounts, const Container& container, const SpecPaths& paths) {
+  const bool read_only_root = flag_of(container.host_config, "ReadonlyRootfs");
+  for (const auto& [from, to] :
+       {std::pair{paths.resolv_conf, "/etc/resolv.conf"},
+        std::pair{paths.hostname, "/etc/hostname"}, std::pair{paths.hosts, "/etc/hosts"}}) {
+    const bool taken = std::any_of(container.mounts.begin(), container.mounts.end(),
+                                   [place = std::string_view(to)](const MountPoint& mount) {
+                                     return mount.destination == place;
+                                   });
+    if (!from.empty() && !taken)
+      mounts.push_back(bind(from, to, {"rbind", "rprivate", read_only_root ? "ro" : "rw"}));
+  }
+}
+
 json::array mounts_of(const Container& container, const SpecPaths& paths, bool privileged) {
   const char* access = privileged ? "rw" : "ro";
-  const bool read_only_root = flag_of(container.host_config, "ReadonlyRootfs");
   json::array mounts;
   mounts.push_back(file_system("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}));
   mounts.push_back(
@@ -144,16 +180,15 @@ json::array mounts_of(const Container& container, const SpecPaths& paths, bool p
   mounts.push_back(file_system("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}));
   mounts.push_back(
       file_system("/sys/fs/cgroup", "cgroup", "cgroup", {access, "nosuid", "noexec", "nodev"}));
-  mounts.push_back(file_system("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
-  mounts.push_back(file_system(
-      "/dev/shm", "tmpfs", "shm",
-      {"nosuid", "noexec", "nodev", "mode=1777",
-       fmt::format("size={}", integer_of(container.host_config, "ShmSize", 67108864))}));
-  for (const auto& [from, to] :
-       {std::pair{paths.resolv_conf, "/etc/resolv.conf"},
-        std::pair{paths.hostname, "/etc/hostname"}, std::pair{paths.hosts, "/etc/hosts"}}) {
-    if (!from.empty())
-      mounts.push_back(bind(from, to, {"rbind", "rprivate", read_only_root ? "ro" : "rw"}));
+  if (text_of(container.host_config, "IpcMode") == "host") {
+    for (const char* shared : {"/dev/mqueue", "/dev/shm"})
+      mounts.push_back(bind(shared, shared, {"rbind", "rprivate", "rw"}));
+  } else {
+    mounts.push_back(file_system("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
+    mounts.push_back(file_system(
+        "/dev/shm", "tmpfs", "shm",
+        {"nosuid", "noexec", "nodev", "mode=1777",
+         fmt::format("size={}", integer_of(container.host_config, "ShmSize", 67108864))}));
   }
   if (!paths.init.empty()) mounts.push_back(bind(paths.init, init_place, {"bind", "ro"}));
   // Parents before what lies below them.
@@ -166,13 +201,7 @@ json::array mounts_of(const Container& container, const SpecPaths& paths, bool p
   for (const MountPoint* mount : ordered) {
     remove_destination(mounts, mount->destination);
     if (mount->type == "tmpfs") {
-      json::array options{"noexec", "nosuid", "nodev", mount->writable ? "rw" : "ro"};
-      std::string_view given = mount->options;
-      while (!given.empty()) {
-        std::size_t end = std::min(given.find(','), given.size());
-        if (end > 0) options.emplace_back(given.substr(0, end));
-        given.remove_prefix(std::min(end + 1, given.size()));
-      }
+      json::array options = tmpfs_options(*mount);
       mounts.push_back(file_system(mount->destination, "tmpfs", "tmpfs", std::move(options)));
     } else {
       mounts.push_back(bind(mount->source, mount->destination,
@@ -180,6 +209,7 @@ json::array mounts_of(const Container& container, const SpecPaths& paths, bool p
                              mount->writable ? "rw" : "ro"}));
     }
   }
+  add_name_files(mounts, container, paths);
   return mounts;
 }
 
@@ -483,6 +513,7 @@ json::object make_process(const Container& container, const ExecOptions& options
       {"args", to_array(options.command)},
       {"env", to_array(environment)},
       {"cwd", folder.empty() ? "/" : folder},
+      {"rlimits", rlimits_of(container.host_config)},
       {"capabilities",
        capability_sets(capabilities ? *capabilities : std::set<std::string>(), user.uid == 0)},
       {"noNewPrivileges",

@@ -124,7 +124,7 @@ Result<Containers::Built> Containers::launch(const Container& container) const {
   LAB_TRY(User user, resolve_user(paths.merged, text_of(container.config, "User"),
                                   texts_of(container.host_config, "GroupAdd")));
   if (std::string own = text_of(container.config, "WorkingDir"); !own.empty())
-    LAB_CHECK(folder_in_root(paths.merged, own, true));
+    LAB_CHECK(make_working_directory(paths.merged, own));
   for (const MountPoint& mount : container.mounts) {
     LAB_CHECK(make_bind_source(mount));
     make_mount_point(paths.merged, mount);

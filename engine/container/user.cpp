@@ -91,6 +91,12 @@ Result<gid_t> resolve_group(const std::vector<Account>& groups, std::string_view
                     "{} to find group {}: no matching entries in group file", unable, wanted);
 }
 
+constexpr std::uint32_t id_max = 2'147'483'647;
+
+Error out_of_range() {
+  return make_error(Code::invalid_argument, "uids and gids must be in range 0-{}", id_max);
+}
+
 }  // namespace
 
 Result<User> resolve_user(const std::filesystem::path& root, const std::string& text,
@@ -111,7 +117,10 @@ Result<User> resolve_user(const std::filesystem::path& root, const std::string& 
     user.gid = account->group;
     user.home = account->home;
   } else if (std::optional<std::uint32_t> number = number_of(wanted)) {
+    if (*number > id_max) return out_of_range();
     user.uid = *number;
+  } else if (wanted.starts_with('-') && number_of(wanted.substr(1))) {
+    return out_of_range();
   } else {
     return make_error(Code::invalid_argument,
                       "unable to find user {}: no matching entries in passwd file", wanted);

@@ -19,7 +19,8 @@ std::string attribute(const Event& event, std::string_view name) {
 }
 
 bool matches_actor(const Event& event, std::string_view type, const std::string& wanted) {
-  if (event.type == type)
+  // Events of networks and volumes name a container too, and are not meant.
+  if (event.type == type || type == "container")
     return event.actor == wanted || attribute(event, "name") == wanted ||
            (!wanted.empty() && event.actor.starts_with(wanted));
   return attribute(event, type) == wanted;

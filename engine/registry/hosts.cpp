@@ -5,6 +5,7 @@
 #include <boost/asio/ip/network_v4.hpp>
 #include <boost/asio/ip/network_v6.hpp>
 #include <charconv>
+#include <filesystem>
 
 #include "base/file.hpp"
 #include "engine/image/reference.hpp"
@@ -117,10 +118,21 @@ Result<Url> parse_url(std::string_view text) {
 }
 
 Result<Url> resolve_location(const Url& base, std::string_view location) {
-  if (!location.starts_with('/')) return parse_url(location);
+  if (location.find("://") != std::string_view::npos) return parse_url(location);
   if (location.starts_with("//")) return parse_url(base.scheme + ":" + std::string(location));
   Url url = base;
-  url.target = location.substr(0, location.find('#'));
+  const std::string_view target = location.substr(0, location.find('#'));
+  if (target.starts_with('/')) {
+    url.target = target;
+    return url;
+  }
+  // Relative to the folder of the page that leads there.
+  const std::string_view page = std::string_view(base.target).substr(0, base.target.find('?'));
+  const std::size_t query = std::min(target.find('?'), target.size());
+  const std::string path =
+      fmt::format("{}{}", page.substr(0, page.rfind('/') + 1), target.substr(0, query));
+  url.target = std::filesystem::path(path).lexically_normal().string();
+  url.target += target.substr(query);
   return url;
 }
 

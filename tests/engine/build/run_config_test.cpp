@@ -116,7 +116,7 @@ TEST(BuildArguments, AreSeenWhereTheyAreDeclared) {
   arguments.declare("DEFAULT", "d");
   arguments.declare("UNSET", "x");
   EXPECT_EQ(arguments.visible({"DEFAULT=env"}),
-            (Variables{{"BASE", "b"}, {"GIVEN", "g"}, {"UNSET", ""}, {"http_proxy", "p"}}));
+            (Variables{{"BASE", "b"}, {"GIVEN", "g"}, {"UNSET", "x"}, {"http_proxy", "p"}}));
   EXPECT_FALSE(arguments.is_part_of_cache_key("http_proxy"));
   EXPECT_EQ(arguments.unused(), Words{"UNUSED"});
 }
