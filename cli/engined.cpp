@@ -29,6 +29,8 @@ constexpr const char* default_host = "unix:///var/run/docker.sock";
 
 struct Arguments {
   DaemonConfig config;
+  DaemonConfig from_flags;         // without what the file says
+  std::vector<std::string> flags;  // names of those that were given, as daemon.json spells them
   std::string config_file = default_config_file;
   std::string preload;  // an OCI image layout: unpack its layers and end
 };
@@ -78,20 +80,39 @@ std::vector<std::string> given_flags(const CLI::App& app) {
   return flags;
 }
 
-Result<void> read_config_file(const CLI::App& app, Arguments& arguments) {
+Result<void> read_config_file(Arguments& arguments) {
+  arguments.config = arguments.from_flags;
   Result<std::string> text = read_file(arguments.config_file);
   if (!text) {
     bool missing = text.error().code == Code::not_found;
     if (missing && arguments.config_file == default_config_file) return {};
     return std::move(text).error();
   }
-  Result<void> applied = apply_config_file(arguments.config, *text, given_flags(app));
+  Result<void> applied = apply_config_file(arguments.config, *text, arguments.flags);
   if (!applied) return applied.error().wrap("{}", arguments.config_file);
   return {};
 }
 
+// dockerd's answer to SIGHUP. What it cannot read changes nothing.
+asio::awaitable<void> reload_when_told(Engine& engine, Arguments arguments) {
+  asio::signal_set signals(co_await asio::this_coro::executor, SIGHUP);
+  for (;;) {
+    auto [failure, number] = co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (failure) co_return;
+    log::info("reloading {}", arguments.config_file);
+    Result<void> done = read_config_file(arguments);
+    if (done) {
+      log::set_level(arguments.config.debug ? log::Level::debug : log::Level::info);
+      DaemonConfig fresh = arguments.config;
+      done = co_await engine.reload(std::move(fresh));
+    }
+    if (!done) log::error("reloading {}: {}", arguments.config_file, done.error().message);
+  }
+}
+
 // A failure in here ends the process; 0 is the end by a signal.
-asio::awaitable<Result<void>> serve(DaemonConfig config, const Clock& clock) {
+asio::awaitable<Result<void>> serve(Arguments arguments, const Clock& clock) {
+  DaemonConfig config = arguments.config;
   asio::any_io_executor executor = co_await asio::this_coro::executor;
   TimePoint begin = clock.now();
   LAB_CO_TRY(std::unique_ptr<Engine> engine, Engine::open(executor, std::move(config), clock));
@@ -102,6 +123,10 @@ asio::awaitable<Result<void>> serve(DaemonConfig config, const Clock& clock) {
     LAB_CO_CHECK(write_file(engine->config().pidfile, fmt::format("{}\n", getpid())));
   log::info("listening on {} after {} ms", fmt::join(engine->config().hosts, ", "),
             std::chrono::duration_cast<std::chrono::milliseconds>(clock.now() - begin).count());
+  asio::co_spawn(executor, reload_when_told(*engine, std::move(arguments)),
+                 [](const std::exception_ptr& bug) {
+                   if (bug) log::error("SIGHUP is not heard any more: internal error");
+                 });
   asio::signal_set signals(executor, SIGINT, SIGTERM);
   auto [failure, number] = co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
   log::info("signal {}: stopping; containers run on", number);
@@ -131,7 +156,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (Result<void> read = read_config_file(app, arguments); !read) {
+  arguments.from_flags = arguments.config;
+  arguments.flags = given_flags(app);
+  if (Result<void> read = read_config_file(arguments); !read) {
     fmt::print(stderr, "engined: {}\n", read.error().message);
     return 1;
   }
@@ -150,7 +177,7 @@ int run(int argc, char** argv) {
   SystemClock clock;
   asio::io_context context(1);
   int status = 1;
-  asio::co_spawn(context, serve(arguments.config, clock),
+  asio::co_spawn(context, serve(arguments, clock),
                  [&status, &context](std::exception_ptr failure, Result<void> result) {
                    if (failure) {
                      fmt::print(stderr, "engined: internal error\n");

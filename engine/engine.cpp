@@ -2,6 +2,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include "base/file.hpp"
+#include "base/openssl_random.hpp"
 #include "base/random.hpp"
 #include "engine/util/spawn.hpp"
 
@@ -11,19 +13,16 @@ namespace {
 
 constexpr int lock_wait_ms = 2000;
 
-// "4PYK:OHF4:...": twelve groups of four, as dockerd names an engine; kept for good.
-Result<std::string> load_engine_id(DocumentStore& store) {
-  LAB_TRY(auto found, store.all("engine"));
-  for (const auto& [key, text] : found) {
-    if (key == "id") return text;
-  }
+constexpr const char* machine_id_file = "/etc/machine-id";
+
+// "4PYK:OHF4:...": twelve groups of four, as dockerd names an engine.
+std::string make_engine_id() {
   constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
   std::string id;
   for (unsigned char byte : secure_random_bytes(48)) {
     if (id.size() % 5 == 4) id += ':';
     id += letters[byte % letters.size()];
   }
-  LAB_CHECK(store.put("engine", "id", id));
   return id;
 }
 
@@ -78,8 +77,28 @@ Result<std::unique_ptr<Engine>> Engine::open(const boost::asio::any_io_executor&
   return engine;
 }
 
+Result<bool> Engine::identify() {
+  constexpr const char* kind = "engine";
+  std::string known_machine;
+  id_.clear();
+  LAB_TRY(const auto found, store_->all(kind));
+  for (const auto& [key, text] : found) {
+    if (key == "id") id_ = text;
+    if (key == "machine") known_machine = text;
+  }
+  const Result<std::string> machine_id = read_file(machine_id_file);
+  const std::string machine = machine_id ? *machine_id : std::string();
+  const bool copied = !known_machine.empty() && !machine.empty() && machine != known_machine;
+  if (copied || id_.empty()) {
+    id_ = make_engine_id();
+    LAB_CHECK(store_->put(kind, "id", id_));
+  }
+  if (machine != known_machine) LAB_CHECK(store_->put(kind, "machine", machine));
+  return copied;
+}
+
 Result<void> Engine::load() {
-  LAB_TRY(id_, load_engine_id(*store_));
+  LAB_CHECK(identify());
   LAB_CHECK(volumes_.load());
   LAB_CHECK(containers_.load());
   images_->set_users(&containers_);
@@ -95,6 +114,20 @@ Result<void> Engine::load() {
 boost::asio::awaitable<Result<void>> Engine::start() {
   LAB_CO_CHECK(co_await networks_.start(containers_.live_sandboxes()));
   co_await containers_.restore();
+  co_return Result<void>();
+}
+
+boost::asio::awaitable<Result<void>> Engine::reload(DaemonConfig fresh) {
+  config_.debug = fresh.debug;
+  config_.labels = std::move(fresh.labels);
+  config_.registry.mirrors = std::move(fresh.registry.mirrors);
+  config_.registry.insecure_registries = std::move(fresh.registry.insecure_registries);
+  LAB_CO_TRY(const bool copied, identify());
+  if (copied) {
+    reseed_openssl();
+    LAB_CO_CHECK(co_await networks_.renew_predefined());
+  }
+  events_.emit("daemon", "reload", id_, {});
   co_return Result<void>();
 }
 

@@ -32,6 +32,11 @@ class Engine {
   // Makes networks and takes up running containers. Before requests are served.
   [[nodiscard]] boost::asio::awaitable<Result<void>> start();
 
+  // Takes over what dockerd's SIGHUP changes too: debug, labels, mirrors, insecure registries. An
+  // engine that finds itself on another machine than before, because that was forked from a running
+  // one, gets an identity of its own.
+  [[nodiscard]] boost::asio::awaitable<Result<void>> reload(DaemonConfig fresh);
+
   [[nodiscard]] const DaemonConfig& config() const { return config_; }
   [[nodiscard]] const Clock& clock() const { return clock_; }
   [[nodiscard]] const boost::asio::any_io_executor& executor() const { return executor_; }
@@ -47,6 +52,8 @@ class Engine {
   Engine(const boost::asio::any_io_executor& executor, DaemonConfig config, const Clock& clock,
          Fd lock, std::unique_ptr<DocumentStore> store, std::unique_ptr<image::ImageStore> images);
   [[nodiscard]] Result<void> load();
+  // Sets the id. True: it is a new one, as the state here is another machine's.
+  [[nodiscard]] Result<bool> identify();
 
   boost::asio::any_io_executor executor_;
   DaemonConfig config_;

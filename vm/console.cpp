@@ -36,6 +36,7 @@ std::string_view to_string(MachineState state) {
     case MachineState::running: return "running";
     case MachineState::paused: return "paused";
     case MachineState::crashed: return "crashed";
+    case MachineState::unfinished: return "unfinished";
   }
   return "unknown";
 }

@@ -38,7 +38,8 @@ MachineState state_of(virDomainPtr domain) {
     case VIR_DOMAIN_BLOCKED:
     case VIR_DOMAIN_SHUTDOWN: return MachineState::running;
     case VIR_DOMAIN_PAUSED:
-    case VIR_DOMAIN_PMSUSPENDED: return MachineState::paused;
+    case VIR_DOMAIN_PMSUSPENDED:
+      return waits_for_state(domain) ? MachineState::unfinished : MachineState::paused;
     case VIR_DOMAIN_CRASHED: return MachineState::crashed;
     default: break;
   }
@@ -47,7 +48,8 @@ MachineState state_of(virDomainPtr domain) {
 }
 
 bool is_active(MachineState state) {
-  return state == MachineState::running || state == MachineState::paused;
+  return state == MachineState::running || state == MachineState::paused ||
+         state == MachineState::unfinished;
 }
 
 std::optional<Ownership> ownership_of(virDomainPtr domain) {
@@ -248,6 +250,7 @@ Result<void> LibvirtProvider::start_now(const MachineId& id) {
   if (!domain) return make_error(Code::not_found, "machine {} is not defined", domain_name(id));
   const MachineState state = state_of(domain.get());
   if (state == MachineState::running) return {};
+  if (state == MachineState::unfinished) LAB_CHECK(pull_plug(id));
   const bool done = state == MachineState::paused ? virDomainResume(domain.get()) == 0
                                                   : virDomainCreate(domain.get()) == 0;
   if (done) return {};
@@ -274,8 +277,12 @@ Result<void> LibvirtProvider::start_saved_now(const MachineId& id, const SavedSt
   LAB_TRY(const virConnectPtr connection, this->connection());
   LAB_TRY(const Domain domain, find(connection, id));
   if (!domain) return make_error(Code::not_found, "machine {} is not defined", domain_name(id));
-  if (is_active(state_of(domain.get())))
+  const MachineState now = state_of(domain.get());
+  if (now == MachineState::unfinished) {
+    LAB_CHECK(pull_plug(id));
+  } else if (is_active(now)) {
     return make_error(Code::conflict, "machine {} runs already; stop it first", domain_name(id));
+  }
   if (auto started = start_domain_from_state(connection, domain.get(), state); !started)
     return started.error().wrap("starting machine {} from its saved state", domain_name(id));
   return {};
@@ -341,6 +348,7 @@ boost::asio::awaitable<Result<void>> LibvirtProvider::stop(MachineId id,
   while (clock.now() < deadline) {
     LAB_CO_TRY(const MachineState now, co_await state(id));
     if (!is_active(now)) co_return Result<void>{};
+    if (now == MachineState::unfinished) break;  // there is no guest yet that could feel a button
     if (clock.now() >= press_at) {
       std::function<Result<void>()> press = [this, &id] { return press_power_button(id); };
       LAB_CO_CHECK(co_await run_blocking(std::move(press)));

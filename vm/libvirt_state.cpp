@@ -88,6 +88,13 @@ Result<void> read_domain_state(virDomainPtr domain, const SavedState& state) {
 
 }  // namespace
 
+bool waits_for_state(virDomainPtr domain) {
+  const Result<json::value> answer = ask(domain, "query-status");
+  boost::system::error_code error;
+  const json::value* status = answer ? answer->find_pointer("/status", error) : nullptr;
+  return status != nullptr && status->is_string() && status->as_string() == "inmigrate";
+}
+
 Result<void> write_domain_state(virDomainPtr domain, const SavedState& state) {
   const auto write = [&]() -> Result<void> {
     LAB_CHECK(prepare_stream(domain, state));

@@ -15,4 +15,7 @@ namespace lab::vm {
 [[nodiscard]] Result<void> start_domain_from_state(virConnectPtr connection, virDomainPtr domain,
                                                    const SavedState& state);
 
+// Whether a paused domain was started by the above, which ended before it gave it the state.
+[[nodiscard]] bool waits_for_state(virDomainPtr domain);
+
 }  // namespace lab::vm

@@ -32,7 +32,9 @@ enum class MachineState : std::uint8_t {
   off,      // defined and not running: never started, powered off, or stopped
   running,  // also while it boots or shuts down
   paused,
-  crashed,  // was running, and its emulator or guest died; start() works
+  crashed,     // was running, and its emulator or guest died; start() works
+  unfinished,  // whoever started it from a saved state was interrupted before that was read; it is
+               // worth nothing, and start() boots it
 };
 
 [[nodiscard]] std::string_view to_string(MachineState state);

@@ -139,7 +139,19 @@ std::vector<SeedFile> template_seed_files(const MachineSpec& spec) {
       {"/usr/local/sbin/lab-guest", std::string(embedded_file("guest_init")), 0755},
       {units + "lab-identity.service", std::string(embedded_file("lab-identity.service")), 0644},
       {units + "multi-user.target.d" + drop_in, "[Unit]\nWants=lab-identity.service\n", 0644},
-      sshd_drop_in()};
+      // Nothing is written down here; the journal begins with the machine's own id.
+      {"/etc/systemd/journald.conf.d/template.conf", "[Journal]\nStorage=none\n", 0644},
+      {units + "engined.service.d" + drop_in,
+       "[Unit]\nAfter=lab-modules.service\n"
+       "[Service]\nExecStartPre=-/sbin/modprobe -a -q vxlan ip_vs\n"
+       "ExecStartPre=-/bin/sh /var/lib/lab/template/prepare\n",
+       0644},
+      // It waits for somebody to write the key into the pipe.
+      {units + "ssh.service.d/lab.conf",
+       "[Service]\nTimeoutStartSec=infinity\nExecStartPre=mkdir -p /run/lab\n"
+       "ExecStartPre=-mkfifo -m 600 /run/lab/host-key\nExecStart=\n"
+       "ExecStart=/usr/sbin/sshd -D -r -h /run/lab/host-key\n",
+       0644}};
   // Their work is done before the wait.
   for (const char* unit :
        {"systemd-tmpfiles-setup.service", "systemd-sysctl.service", "power-button.service"})

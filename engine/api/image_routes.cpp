@@ -394,8 +394,8 @@ Done ImageRoutes::Impl::distribution(Exchange& exchange) {
 }
 
 ImageRoutes::ImageRoutes(asio::any_io_executor executor, image::ImageStore& store,
-                         registry::Options options, const Clock& clock)
-    : impl_(std::make_shared<Impl>(std::move(executor), store, std::move(options), clock)) {}
+                         const registry::Options& options, const Clock& clock)
+    : impl_(std::make_shared<Impl>(std::move(executor), store, options, clock)) {}
 
 ImageRoutes::~ImageRoutes() = default;
 

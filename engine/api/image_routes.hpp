@@ -17,7 +17,7 @@ namespace lab::engine::api {
 class ImageRoutes {
  public:
   ImageRoutes(boost::asio::any_io_executor executor, image::ImageStore& store,
-              registry::Options options, const Clock& clock);
+              const registry::Options& options, const Clock& clock);
   ImageRoutes(const ImageRoutes&) = delete;
   ImageRoutes& operator=(const ImageRoutes&) = delete;
   ~ImageRoutes();

@@ -17,17 +17,17 @@ namespace lab::engine::api {
 
 struct ImageRoutes::Impl {
   Impl(boost::asio::any_io_executor event_loop, image::ImageStore& images,
-       registry::Options registry_options, const Clock& clock_source)
+       const registry::Options& registry_options, const Clock& clock_source)
       : executor(std::move(event_loop)),
         store(images),
-        options(std::move(registry_options)),
+        options(registry_options),
         clock(clock_source),
         puller(executor, store, options, clock),
         pusher(executor, store, options) {}
 
   boost::asio::any_io_executor executor;
   image::ImageStore& store;
-  const registry::Options options;
+  const registry::Options& options;  // a reload changes them
   const Clock& clock;
   registry::Puller puller;
   registry::Pusher pusher;

@@ -84,17 +84,29 @@ std::pair<std::string, std::string> operating_system() {
   return found;
 }
 
+json::object index_document(std::string_view name, json::array mirrors, bool official) {
+  return json::object{{"Name", name},
+                      {"Mirrors", std::move(mirrors)},
+                      {"Secure", official},
+                      {"Official", official}};
+}
+
 json::object registry_document(const DaemonConfig& config) {
-  return json::object{
-      {"AllowNondistributableArtifactsCIDRs", json::array()},
-      {"AllowNondistributableArtifactsHostnames", json::array()},
-      {"InsecureRegistryCIDRs", json::array{"127.0.0.0/8"}},
-      {"IndexConfigs",
-       json::object{{"docker.io", json::object{{"Name", "docker.io"},
-                                               {"Mirrors", to_array(config.registry.mirrors)},
-                                               {"Secure", true},
-                                               {"Official", true}}}}},
-      {"Mirrors", to_array(config.registry.mirrors)}};
+  json::array ranges;
+  json::object indexes;
+  for (const std::string& registry : config.registry.insecure_registries) {
+    if (registry.find('/') != std::string::npos)
+      ranges.emplace_back(registry);
+    else
+      indexes[registry] = index_document(registry, {}, false);
+  }
+  ranges.emplace_back("127.0.0.0/8");
+  indexes["docker.io"] = index_document("docker.io", to_array(config.registry.mirrors), true);
+  return json::object{{"AllowNondistributableArtifactsCIDRs", json::array()},
+                      {"AllowNondistributableArtifactsHostnames", json::array()},
+                      {"InsecureRegistryCIDRs", std::move(ranges)},
+                      {"IndexConfigs", std::move(indexes)},
+                      {"Mirrors", to_array(config.registry.mirrors)}};
 }
 
 std::string host_name() {

@@ -236,6 +236,32 @@ asio::awaitable<Result<void>> Networks::start(std::vector<LiveSandbox> live) {
   co_return Result<void>();
 }
 
+asio::awaitable<Result<void>> Networks::renew_predefined() {
+  AsyncMutex::Lock lock = co_await changing_.lock();
+  for (const NetworkPtr& old : list()) {
+    if (!old->predefined || has_endpoints(*old)) continue;
+    Network fresh = *old;
+    fresh.id = secure_random_hex(32);
+    fresh.created = format_rfc3339(clock_.wall_now());
+    // A crash in between leaves none, and the next start makes one.
+    LAB_CO_CHECK(store_.remove(kind, old->id));
+    LAB_CO_CHECK(store_.put(kind, fresh.id, json::serialize(to_document(fresh))));
+    pools_.erase(old->id);
+    open_pools(fresh);
+    std::function<Result<void>()> make_anew = [this, &old, &fresh] {
+      driver_of(*old).take_down(*old);
+      return driver_of(fresh).set_up(fresh, false);
+    };
+    LAB_CO_CHECK(co_await run_blocking<Result<void>>(std::move(make_anew)));
+    {
+      std::scoped_lock guard(mutex_);
+      networks_.erase(old->id);
+    }
+    insert(std::move(fresh));
+  }
+  co_return Result<void>();
+}
+
 NetworkPtr Networks::by_id(const std::string& id) const {
   std::scoped_lock lock(mutex_);
   auto found = networks_.find(id);

@@ -109,6 +109,9 @@ class Networks {
   // The predefined ones, and those with endpoints: Code::forbidden.
   [[nodiscard]] boost::asio::awaitable<Result<void>> remove(NetworkPtr network);
 
+  // New ids for the predefined networks that no container is on, and a new address for the bridge.
+  [[nodiscard]] boost::asio::awaitable<Result<void>> renew_predefined();
+
   // Takes addresses and ports; names are known from here on.
   [[nodiscard]] Result<Sandbox> reserve(const SandboxRequest& request);
   // Gives all of it back.

@@ -80,6 +80,7 @@ class Up {
   Task one_machine(MachineRun& run);
   Task machine_steps(MachineRun& run);
   asio::awaitable<Result<std::vector<std::string>>> find_paused();
+  Task stop_unfinished();
   Task wake();
   Task change_running(MachineRun& run, const vm::MachineSpec& spec);
   Task power_on(MachineRun& run);
@@ -98,6 +99,7 @@ class Up {
   [[nodiscard]] MachineRun* choose_source();
   [[nodiscard]] vm::MachineSpec spec_of(const MachineConfig& machine) const;
   Result<void> add_identity(vm::MachineSpec& spec) const;
+  void note_started(const MachineConfig& machine);
   [[nodiscard]] bool in_swarm(const MachineRun& run) const {
     return labfile_.swarm && run.config->role != Role::none;
   }
@@ -164,6 +166,12 @@ std::string spec_hash(const vm::MachineSpec& spec) {
   if (spec.cpus_max > spec.cpus) text += fmt::format(" of {}", spec.cpus_max);
   for (const auto& [address, name] : spec.identity.hosts) text += " " + address + "=" + name;
   return sha256_hex(text).substr(0, 16);
+}
+
+void Up::note_started(const MachineConfig& machine) {
+  MachinePorts& ports = state_.machines.at(machine.name);
+  ports.cpus = machine.cpus;
+  ports.spec_hash = spec_hash(spec_of(machine));
 }
 
 // Ports are kept for the life of the lab; those of what does not run are chosen anew when somebody
@@ -359,9 +367,22 @@ asio::awaitable<Result<std::vector<std::string>>> Up::find_paused() {
   co_return paused;
 }
 
+// An interrupted `up` may have left machines without the state that they were to start from.
+Task Up::stop_unfinished() {
+  LAB_CO_TRY(const std::vector<vm::MachineInfo> known, co_await provider_->list(state_.id));
+  for (const vm::MachineInfo& machine : known) {
+    if (machine.state != vm::MachineState::unfinished || !runs_.contains(machine.id.name)) continue;
+    vm::MachineId id = machine.id;
+    LAB_CO_CHECK(co_await provider_->stop(std::move(id), std::chrono::milliseconds(0)));
+    runs_.at(machine.id.name).was_running = false;
+  }
+  co_return Result<void>{};
+}
+
 // Machines that are paused go on, and suspended ones resume.
 Task Up::wake() {
   const LabView view{labfile_, paths_, state_};
+  LAB_CO_CHECK(co_await stop_unfinished());
   LAB_CO_TRY(const std::vector<std::string> paused, co_await find_paused());
   std::vector<std::string> running;
   std::vector<std::string> off;
@@ -393,6 +414,10 @@ Task Up::change_running(MachineRun& run, const vm::MachineSpec& spec) {
   MachinePorts& ports = state_.machines.at(name);
   const std::string hash = spec_hash(spec);
   if (ports.spec_hash == hash) co_return Result<void>{};
+  if (ports.spec_hash.empty()) {  // started by an `up` that was interrupted before it wrote so
+    note_started(*run.config);
+    co_return save_state(paths_, state_);
+  }
   vm::MachineSpec before = spec;
   before.cpus = ports.cpus;
   std::string why;
@@ -417,11 +442,15 @@ Task Up::change_running(MachineRun& run, const vm::MachineSpec& spec) {
 Task Up::power_on(MachineRun& run) {
   const std::string& name = run.config->name;
   vm::MachineSpec spec = spec_of(*run.config);
-  std::string hash = spec_hash(spec);
   MachinePorts& ports = state_.machines.at(name);
   if (run.was_running) co_return co_await change_running(run, spec);
   vm::MachineId id = spec.id;
   LAB_CO_TRY(vm::MachineState state, co_await provider_->state(id));
+  // Made by an `up` that was interrupted before the machine ran: nobody has put anything into it.
+  if (state == vm::MachineState::off && ports.spec_hash.empty() && !says_up(run)) {
+    LAB_CO_CHECK(co_await provider_->destroy(id));
+    state = vm::MachineState::absent;
+  }
   // A disk fits the kernel of the image that it began from.
   bool renewed = !ports.image_id.empty() && ports.image_id != image_->id;
   if (state != vm::MachineState::absent && renewed) {
@@ -443,8 +472,7 @@ Task Up::power_on(MachineRun& run) {
       LAB_CO_CHECK(co_await provider_->start(id));
     }
     run.says_when_up = run.plan.just_started = !image_->is_cloud();
-    ports.cpus = run.config->cpus;
-    ports.spec_hash = hash;
+    note_started(*run.config);
     ports.image_id = image_->id;
     LAB_CO_CHECK(save_state(paths_, state_));
   }

@@ -84,6 +84,8 @@ def on_both(lab, command):
     ("generated uuid", "cat /proc/sys/kernel/random/uuid"),
     ("journal's folder", "ls /run/log/journal"),
     ("journal's machine", "journalctl -o json -n 1 --output-fields=_MACHINE_ID,_BOOT_ID | tail -n 1"),
+    ("address of the default bridge", "cat /sys/class/net/docker0/address"),
+    ("networks' ids", "docker network ls -q --no-trunc"),
     ("engine's id", "curl -s --unix-socket /var/run/docker.sock http://localhost/info | grep -o '\"ID\":\"[^\"]*\"'"),
 ])
 def test_sisters_differ(lab, what, command):

@@ -14,6 +14,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -27,12 +29,17 @@ namespace lab::guest {
 namespace {
 
 constexpr int look_again_ms = 5;
+// vm/seed.cpp
+constexpr const char* host_key_pipe = "/run/lab/host-key";
+constexpr const char* host_key = "/etc/ssh/ssh_host_ed25519_key";
 constexpr const char* boot_id = "/run/lab/boot-id";
 
 // What vm/seed.cpp gives a template and no machine keeps.
 constexpr const char* template_files[] = {
     "/etc/systemd/system/lab-identity.service",
     "/etc/systemd/system/multi-user.target.d/lab-identity.conf",
+    "/etc/systemd/system/engined.service.d/lab-identity.conf",
+    "/etc/systemd/journald.conf.d/template.conf",
     "/etc/systemd/system/systemd-tmpfiles-setup.service.d/lab-identity.conf",
     "/etc/systemd/system/systemd-sysctl.service.d/lab-identity.conf",
     "/etc/systemd/system/power-button.service.d/lab-identity.conf",
@@ -119,6 +126,49 @@ void renew_boot_id() {
   close(fd);
 }
 
+// sshd has waited for its key on a pipe; what it reads there from now on is the file itself.
+void give_host_key() {
+  constexpr int tries = 1000;
+  int pipe = -1;
+  for (int i = 0; i < tries && pipe < 0; ++i) {
+    pipe = open(host_key_pipe, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (pipe < 0 && errno != ENXIO) return;  // no daemon is to get one
+    if (pipe < 0) poll(nullptr, 0, look_again_ms);
+  }
+  const int key = open(host_key, O_RDONLY | O_CLOEXEC);
+  char text[4096];
+  const ssize_t size = read(key, text, sizeof text);
+  unlink(host_key_pipe);
+  if (symlink(host_key, host_key_pipe) != 0 || size <= 0 || write(pipe, text, size) != size)
+    say("giving sshd its key: %s", std::strerror(errno));
+  close(key);
+  close(pipe);
+}
+
+// The process that the template's maker wrote down under this name; 0 when there is none.
+int daemon_process(const char* name) {
+  char path[64];
+  std::snprintf(path, sizeof path, "/run/lab/daemon.%s", name);
+  std::FILE* file = std::fopen(path, "re");
+  int process = 0;
+  if (file == nullptr || std::fscanf(file, "%d", &process) != 1 || process <= 1) process = 0;
+  if (file != nullptr) std::fclose(file);
+  return process;
+}
+
+// Messages wait in the sockets, which systemd holds, while the daemon stands still; then systemd
+// starts another one, whose journal has the machine's own id. That takes a second of the time in
+// which everybody waits for this machine, so it comes later.
+void begin_journal_later() {
+  constexpr unsigned busy_seconds = 5;
+  const int process = daemon_process("systemd-journald");
+  if (process == 0 || kill(process, SIGSTOP) != 0 || fork() != 0) return;
+  setsid();
+  sleep(busy_seconds);
+  kill(process, SIGKILL);
+  _exit(0);
+}
+
 }  // namespace
 
 int become_machine() {
@@ -141,6 +191,12 @@ int become_machine() {
     if (facts.config != nullptr) configure_network(facts.config);
   }
   for (const char* file : template_files) unlink(file);
+  if (is_template) {
+    give_host_key();
+    begin_journal_later();
+    // It reads the machine's own configuration and makes an identity of its own.
+    if (const int process = daemon_process("engined"); process != 0) kill(process, SIGHUP);
+  }
   return 0;
 }
 

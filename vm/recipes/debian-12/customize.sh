@@ -59,7 +59,7 @@ cat > "$units/systemd-sysctl.service" <<'UNIT'
 [Unit]
 Description=Apply kernel variables
 DefaultDependencies=no
-After=systemd-journald.service ssh.service
+After=systemd-journald.service
 Before=engined.service swarmd.service
 
 [Service]
