@@ -8,7 +8,7 @@ namespace lab::fuzz {
 
 void request(std::string_view bytes) {
   static_cast<void>(engine::is_found_in(std::string(bytes), std::string(64, 'a')));
-  const auto body = engine::decode_go_json(bytes);
+  auto body = engine::decode_go_json(bytes);
   if (!body) return;
   for (const std::string_view type :
        {"container.UpdateConfig", "types.ExecConfig", "types.NetworkCreateRequest",
