@@ -4,11 +4,13 @@ import json
 import os
 import pathlib
 import shutil
+import signal
+import subprocess
 import time
 
 import pytest
 
-from lab_command import UP_SECONDS_MAX, Lab
+from lab_command import LAB, UP_SECONDS_MAX, Lab
 
 LABFILE = """
 name = "warm"
@@ -164,6 +166,21 @@ def test_another_size_of_machine_has_another_template(lab):
     finally:
         lab.destroy()
         lab.write_labfile(LABFILE)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.2])
+def test_up_finishes_what_an_interrupted_one_began(lab, after):
+    """At once after the start of its emulator a machine has not read the state that it is to go on from."""
+    up = subprocess.Popen([LAB, "up"], cwd=lab.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL)
+    while not any(machine["pid"] for machine in lab.status()["machines"]):
+        assert up.poll() is None
+    time.sleep(after)
+    up.send_signal(signal.SIGINT)
+    assert up.wait(60) == 130
+    lab.up()
+    assert on_both(lab, "hostname") == ["vm1", "vm2"]
+    lab.destroy()
 
 
 def test_cold_boots(lab):
