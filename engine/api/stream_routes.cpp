@@ -136,10 +136,13 @@ asio::awaitable<Result<void>> logs(Engine& engine, http::Exchange& exchange) {
   co_return co_await exchange.finish();
 }
 
+// What the container wrote, or what it wrote since then.
 asio::awaitable<Result<void>> replay_logs(Engine& engine, ContainerPtr container,
                                           std::shared_ptr<Stream> client,
-                                          container::AttachOptions options) {
+                                          container::AttachOptions options,
+                                          std::optional<WallTime> since) {
   LogsRequest request;
+  request.since = since;
   request.output = options.output;
   request.errors = options.errors;
   request.framed = options.framed;
@@ -248,18 +251,23 @@ using OpenClient = asio::awaitable<Result<std::shared_ptr<Stream>>> (*)(http::Ex
 asio::awaitable<Result<void>> serve_attach(Engine& engine, http::Exchange& exchange,
                                            AttachRequest request, OpenClient open) {
   ContainerPtr container = request.container;
+  const WallTime asked = engine.clock().wall_now();
   auto session = std::make_shared<container::AttachSession>(engine.executor(), request.options);
   // Connected or registered before the answer: whoever sees it may start the container.
   if (request.stream) co_await join_streams(engine, container, session, request.replay);
   LAB_CO_TRY(std::shared_ptr<Stream> client, co_await open(exchange));
   engine.containers().emit(*container, "attach");
   if (request.replay)
-    LAB_CO_CHECK(co_await replay_logs(engine, container, client, request.options));
+    LAB_CO_CHECK(co_await replay_logs(engine, container, client, request.options, std::nullopt));
   if (!request.stream) {
     co_await container::close_client(client);
     co_return Result<void>();
   }
   bool detached = co_await session->run(client, engine.execs().background());
+  // A monitor that is busy with a process's last words takes up its clients after them, and says
+  // nothing to them; but they are in the log.
+  if (!detached && !request.replay && !session->has_carried())
+    static_cast<void>(co_await replay_logs(engine, container, client, request.options, asked));
   co_await container::close_client(client);
   if (detached) engine.containers().emit(*container, "detach");
   co_return Result<void>();

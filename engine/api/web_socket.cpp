@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+#include <boost/algorithm/string/predicate.hpp>
 #include <span>
 #include <utility>
 
@@ -156,17 +156,10 @@ class WebSocketStream final : public Stream {
   std::size_t mask_at_ = 0;
 };
 
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return lower;
-}
-
 // Why a request is no handshake, in the words that dockerd's library has; empty if it is one.
 std::string_view handshake_fault(const http::Headers& headers) {
-  if (lower_case(headers.get("Upgrade")) != "websocket" ||
-      lower_case(headers.get("Connection")).find("upgrade") == std::string::npos)
+  if (!boost::iequals(headers.get("Upgrade"), "websocket") ||
+      !boost::icontains(headers.get("Connection"), "upgrade"))
     return "not websocket protocol";
   if (headers.get("Sec-WebSocket-Key").empty()) return "mismatch challenge/response";
   if (headers.get("Sec-WebSocket-Version") != "13") return "missing or bad WebSocket Version";

@@ -42,9 +42,7 @@ std::optional<std::size_t> stage_number(const std::vector<Stage>& stages, const 
 }
 
 Result<void> check_platform(const std::string& platform) {
-  if (platform.empty() || platform == "linux" || platform == "linux/amd64" || platform == "amd64" ||
-      platform == "linux/x86_64" || platform == "x86_64")
-    return {};
+  if (platform.empty() || image::is_own_platform(platform)) return {};
   LAB_CHECK(image::check_platform_name(platform));
   const std::string system = platform.substr(0, platform.find('/'));
   if (system == "windows") return bad("unsupported os {}", system);

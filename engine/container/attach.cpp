@@ -144,6 +144,7 @@ asio::awaitable<void> AttachSession::carry_output(std::shared_ptr<Stream> client
     std::string_view data(buffer.data() + 1, got - 1);
     if (data.empty()) continue;
     std::string frame = options_.framed ? stream_frame(stream, data) : std::string(data);
+    carried_ = true;
     Result<void> written = co_await client->write(frame);
     if (!written) break;
   }

@@ -59,6 +59,8 @@ class AttachSession : public std::enable_shared_from_this<AttachSession> {
   // The client's connection stays open, for what has to happen before its end.
   [[nodiscard]] boost::asio::awaitable<bool> run(std::shared_ptr<Stream> client,
                                                  Background& background);
+  // Whether run() has passed on any output.
+  [[nodiscard]] bool has_carried() const { return carried_; }
   // Instead of run(): what the process writes on both streams until it ends. What is beyond the
   // limit is read and dropped.
   [[nodiscard]] boost::asio::awaitable<std::string> collect(std::size_t bytes_max);
@@ -75,6 +77,7 @@ class AttachSession : public std::enable_shared_from_this<AttachSession> {
   Signal changed_;
   bool abandoned_ = false;
   bool detached_ = false;
+  bool carried_ = false;
 };
 
 // Ends a client's hijacked connection after what was written has been read.

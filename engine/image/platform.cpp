@@ -1,7 +1,7 @@
 #include "engine/image/platform.hpp"
 
 #include <algorithm>
-#include <cctype>
+#include <boost/algorithm/string/case_conv.hpp>
 #include <iterator>
 #include <string>
 
@@ -14,18 +14,15 @@ constexpr std::string_view known_words[] = {"linux",  "windows", "darwin",   "fr
                                             "armhf",  "armel",   "arm64",    "aarch64", "ppc64le",
                                             "s390x",  "mips64",  "mips64le", "riscv64"};
 
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return lower;
+bool is_own_architecture(std::string_view name) {
+  return name == "amd64" || name == "x86_64" || name == "x86-64";
 }
 
 }  // namespace
 
 Result<void> check_platform_name(std::string_view platform) {
   if (platform.empty() || platform.find('/') != std::string_view::npos) return {};
-  const std::string word = lower_case(platform);
+  const std::string word = boost::to_lower_copy(std::string(platform));
   if (std::find(std::begin(known_words), std::end(known_words), word) != std::end(known_words))
     return {};
   return make_error(Code::invalid_argument,
@@ -33,12 +30,13 @@ Result<void> check_platform_name(std::string_view platform) {
 }
 
 bool is_own_platform(std::string_view platform) {
-  const std::string text = lower_case(platform);
+  const std::string text = boost::to_lower_copy(std::string(platform));
   constexpr std::string_view system = "linux/";
+  if (text == "linux") return true;
+  if (text.find('/') == std::string::npos) return is_own_architecture(text);
   if (!text.starts_with(system)) return false;
   const std::size_t end = std::min(text.find('/', system.size()), text.size());
-  const std::string architecture = text.substr(system.size(), end - system.size());
-  return architecture == "amd64" || architecture == "x86_64" || architecture == "x86-64";
+  return is_own_architecture(std::string_view(text).substr(system.size(), end - system.size()));
 }
 
 }  // namespace lab::engine::image

@@ -11,7 +11,8 @@ namespace lab::engine::image {
 // dockerd's text.
 [[nodiscard]] Result<void> check_platform_name(std::string_view platform);
 
-// Whether "SYSTEM/ARCHITECTURE" or "SYSTEM/ARCHITECTURE/VARIANT" is what the engine runs on.
+// Whether "SYSTEM", "ARCHITECTURE", "SYSTEM/ARCHITECTURE" or "SYSTEM/ARCHITECTURE/VARIANT" is what
+// the engine runs on.
 [[nodiscard]] bool is_own_platform(std::string_view platform);
 
 }  // namespace lab::engine::image

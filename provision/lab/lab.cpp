@@ -135,7 +135,11 @@ Result<void> check_running(const LabView& lab, const std::string& machine) {
       return make_error(Code::unavailable, "{} is suspended: `lab resume` lets it go on", machine);
     return make_error(Code::unavailable, "{0} is not running: `lab up {0}` starts it", machine);
   }
-  if (ask_for_state(lab, machine) != vm::MachineState::paused) return {};
+  const vm::MachineState state = ask_for_state(lab, machine);
+  if (state == vm::MachineState::unfinished)
+    return make_error(Code::unavailable,
+                      "{0} was not started to its end: `lab up {0}` starts it anew", machine);
+  if (state != vm::MachineState::paused) return {};
   if (left_frozen(lab.paths)) {
     return make_error(Code::unavailable,
                       "{} is paused while the lab is saved or brought back: try again when that "
