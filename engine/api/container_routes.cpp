@@ -211,9 +211,9 @@ asio::awaitable<Result<void>> resize(Engine& engine, http::Exchange& exchange) {
   LAB_CO_TRY(ContainerPtr container, find(engine, exchange));
   if (!container->state.running)
     co_return make_error(Code::conflict, "Container {} is not running", container->id);
-  LAB_CO_CHECK(
-      container::resize_terminal(engine.containers().services().runtime.bundle(container->id),
-                                 static_cast<int>(height), static_cast<int>(width)));
+  std::filesystem::path bundle = engine.containers().services().runtime.bundle(container->id);
+  LAB_CO_CHECK(co_await container::resize_terminal(std::move(bundle), static_cast<int>(height),
+                                                   static_cast<int>(width)));
   engine.containers().emit(
       *container, "resize",
       {{"height", fmt::format("{}", height)}, {"width", fmt::format("{}", width)}});

@@ -182,8 +182,9 @@ asio::awaitable<Result<void>> Execs::resize(ExecPtr exec, int height, int width)
   if (!exec->running && !exec->exit_code)
     co_return make_error(Code::internal, "timeout waiting for exec session ready");
   if (!exec->running) co_return make_error(Code::not_found, "no such exec");
-  co_return resize_terminal(
-      containers_.services().runtime.exec_folder(exec->container->id, exec->id), height, width);
+  std::filesystem::path folder =
+      containers_.services().runtime.exec_folder(exec->container->id, exec->id);
+  co_return co_await resize_terminal(std::move(folder), height, width);
 }
 
 json::object Execs::inspect(const Exec& exec) const {

@@ -115,11 +115,11 @@ asio::awaitable<void> LogRotation::rotate_while_running(std::shared_ptr<Containe
   }
   std::error_code ignored;
   // A crash of ours between the two steps of a rotation.
-  if (!std::filesystem::exists(log, ignored)) static_cast<void>(reopen_log(bundle));
+  if (!std::filesystem::exists(log, ignored)) static_cast<void>(co_await reopen_log(bundle));
   while (runs()) {
     if (size_of(log) >= limits.size_bytes_max) {
       Result<void> done = rotate_log(log, limits.files_max);
-      if (done) done = reopen_log(bundle);
+      if (done) done = co_await reopen_log(bundle);
       if (!done && runs())
         log::warning("container {}: {}", container->id.substr(0, 12), done.error().message);
     }

@@ -3,15 +3,20 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
 #include <charconv>
 
+#include "base/clock.hpp"
 #include "base/log.hpp"
 #include "base/subprocess.hpp"
 #include "engine/util/json.hpp"
@@ -344,25 +349,55 @@ Result<Fd> connect_attach_socket(const std::filesystem::path& folder) {
 
 namespace {
 
+constexpr std::chrono::milliseconds monitor_busy_max{1000};
+constexpr std::chrono::milliseconds look_again{1};
+
+// Bytes that nobody has read yet from a named pipe; 0 when there is no such pipe.
+int unread_in(const std::filesystem::path& pipe) {
+  Fd end(open(pipe.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  int bytes = 0;
+  if (!end || ioctl(end.get(), FIONREAD, &bytes) != 0) return 0;
+  return bytes;
+}
+
+// conmon (2.1) reads all that waits in its control, and in the pipe through which it hands sizes on
+// to itself, at once, and takes the first of several lines again and again: the last would be lost.
+bool is_busy(const std::filesystem::path& folder) {
+  return unread_in(folder / "ctl") + unread_in(folder / "winsz") > 0;
+}
+
+boost::asio::awaitable<void> wait_while_busy(const std::filesystem::path& folder) {
+  const SystemClock clock;
+  const TimePoint deadline = clock.now() + monitor_busy_max;
+  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+  while (is_busy(folder) && clock.now() < deadline) {
+    timer.expires_after(look_again);
+    co_await timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+  }
+}
+
 // "COMMAND HEIGHT WIDTH": what a monitor takes from its control.
-Result<void> command_monitor(const std::filesystem::path& folder, int command, int height,
-                             int width) {
+boost::asio::awaitable<Result<void>> command_monitor(std::filesystem::path folder, int command,
+                                                     int height, int width) {
+  co_await wait_while_busy(folder);
   Fd fifo(open((folder / "ctl").c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!fifo) return errno_error(errno, "opening the monitor's control");
-  std::string line = fmt::format("{} {} {}\n", command, height, width);
+  if (!fifo) co_return errno_error(errno, "opening the monitor's control");
+  const std::string line = fmt::format("{} {} {}\n", command, height, width);
   if (write(fifo.get(), line.data(), line.size()) < 0)
-    return errno_error(errno, "writing to the monitor's control");
-  return {};
+    co_return errno_error(errno, "writing to the monitor's control");
+  co_await wait_while_busy(folder);
+  co_return Result<void>();
 }
 
 }  // namespace
 
-Result<void> resize_terminal(const std::filesystem::path& folder, int height, int width) {
-  return command_monitor(folder, 1, height, width);
+boost::asio::awaitable<Result<void>> resize_terminal(std::filesystem::path folder, int height,
+                                                     int width) {
+  return command_monitor(std::move(folder), 1, height, width);
 }
 
-Result<void> reopen_log(const std::filesystem::path& folder) {
-  return command_monitor(folder, 2, 0, 0);
+boost::asio::awaitable<Result<void>> reopen_log(std::filesystem::path folder) {
+  return command_monitor(std::move(folder), 2, 0, 0);
 }
 
 }  // namespace lab::engine::container

@@ -1,10 +1,12 @@
 // The OCI runtime (crun) and its monitor (conmon). conmon outlives us: it holds the container's
 // terminal and standard streams, writes its log, and when the container ends leaves its exit status
-// in a file of the exit folder. All calls block for a child process or two and belong on the pool.
+// in a file of the exit folder. What is no coroutine blocks for a child process or two and belongs
+// on the pool.
 #pragma once
 
 #include <sys/types.h>
 
+#include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -112,10 +114,11 @@ class Runtime {
 
 // Connects to a monitor's attach socket (a sequence of packets: one byte for the stream, data).
 [[nodiscard]] Result<Fd> connect_attach_socket(const std::filesystem::path& folder);
-// Has a monitor open its log file anew.
-[[nodiscard]] Result<void> reopen_log(const std::filesystem::path& folder);
+// Both wait, for a second at most each, until the monitor has read what it was told before, and
+// then this. On the event loop's thread. Has a monitor open its log file anew.
+[[nodiscard]] boost::asio::awaitable<Result<void>> reopen_log(std::filesystem::path folder);
 // Tells a monitor the size of its terminal.
-[[nodiscard]] Result<void> resize_terminal(const std::filesystem::path& folder, int height,
-                                           int width);
+[[nodiscard]] boost::asio::awaitable<Result<void>> resize_terminal(std::filesystem::path folder,
+                                                                   int height, int width);
 
 }  // namespace lab::engine::container

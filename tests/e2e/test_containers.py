@@ -6,6 +6,7 @@ import pathlib
 import pty
 import re
 import select
+import socket
 import struct
 import subprocess
 import termios
@@ -123,11 +124,32 @@ def test_run_interactively_on_a_terminal_with_resize(clean):
     terminal.type("stty size; tty\n")
     terminal.expect(r"30 100\r\n/dev/(pts/0|console)\r\n")
     terminal.resize(44, 120)
-    terminal.seen = ""
-    wait_for("the new size", lambda: (terminal.type("stty size\n"), terminal.expect(r"\d+ \d+\r\n"),
-                                      "44 120" in terminal.seen)[-1])
+
+    def has_new_size():
+        terminal.seen = ""
+        terminal.type("stty size\n")
+        terminal.expect(r"\d+ \d+\r\n")
+        return "44 120" in terminal.seen
+
+    wait_for("the new size", has_new_size)
     terminal.type("exit 5\n")
     assert terminal.wait() == 5
+
+
+def test_of_many_resizes_at_once_the_last_one_counts(clean):
+    clean.docker("run", "-dit", "--name", "shell", "busybox", "sh")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(clean.socket))
+        for last in range(20, 40):
+            requests = [f"POST /v1.41/containers/shell/resize?h={rows}&w=90 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+                        for rows in (10, 11, last)]
+            client.sendall("".join(requests).encode())
+            answer = b""
+            while answer.count(b"HTTP/1.1 200") < len(requests):
+                part = client.recv(65536)
+                assert part, answer
+                answer += part
+            wait_for("the last size", lambda: clean.out("exec", "shell", "sh", "-c", "stty size < /dev/console") == f"{last} 90")
 
 
 def test_detach_keys_leave_the_container_running_and_attach_comes_back(clean):
